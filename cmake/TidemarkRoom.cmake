@@ -28,6 +28,8 @@ set(TIDEMARK_TEST_ENVIRONMENT
     "UBSAN_OPTIONS=print_stacktrace=1"
     "TSAN_OPTIONS=second_deadlock_stack=1")
 
+add_custom_target(fuzz_targets COMMENT "All fuzz targets")
+
 function(tidemark_own_code target)
     target_include_directories(${target} PRIVATE "${CMAKE_SOURCE_DIR}")
     target_include_directories(${target} SYSTEM PRIVATE "${TIDEMARK_GENERATED}")
@@ -100,6 +102,7 @@ function(tidemark_fuzz_target source room)
     string(REGEX REPLACE "^fuzz_" "" subject ${name})
     set(corpus "${CMAKE_CURRENT_SOURCE_DIR}/test/corpus/${subject}")
     tidemark_test_executable(${name} PLAIN "${source}" ${room} ${ARGN})
+    add_dependencies(fuzz_targets ${name})
     if(TIDEMARK_FUZZ)
         target_link_options(${name} PRIVATE -fsanitize=fuzzer)
         set(found "${CMAKE_BINARY_DIR}/corpus/${subject}")

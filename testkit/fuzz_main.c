@@ -64,7 +64,8 @@ static void run_mutations(uint8_t *data, size_t size, struct counts *counts)
         uint64_t random = next_random(&state);
         size_t at = (size_t)(random >> 16) % size;
         uint8_t kept = data[at];
-        data[at] = i % 2 == 0 ? (uint8_t)(kept ^ 1U << random % 8) : (uint8_t)random;
+        uint64_t changed = i % 2 == 0 ? kept ^ 1U << random % 8 : random;
+        data[at] = (uint8_t)(changed & 0xff);
         run_one(data, size, counts);
         data[at] = kept;
     }
