@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every limit of the system, by name and unit, and how the limits depend on
+ * each other. Reaching one is an error code of the function that meets it,
+ * never a truncation, and has a test.
+ *
+ * _SIZE is bytes, _COUNT or a plural is things, _MS is milliseconds. */
+#ifndef TIDEMARK_BASE_LIMITS_H
+#define TIDEMARK_BASE_LIMITS_H
+
+enum {
+    LIMIT_KIB = 1024,
+    LIMIT_MIB = 1024 * 1024,
+
+    /* --- one change, one message --- */
+
+    /* Payload of one log record. A larger change is BEGIN, PART ..., END. */
+    LIMIT_ENTRY_SIZE_MAX = 1 * LIMIT_MIB,
+    /* What a record or a peer message adds around an entry, all headers together. */
+    LIMIT_ENTRY_OVERHEAD_SIZE_MAX = 4 * LIMIT_KIB,
+    /* One request or answer of a client. */
+    LIMIT_MESSAGE_SIZE_MAX = 4 * LIMIT_MIB,
+    /* One frame between nodes: several entries, or one chunk of a snapshot. */
+    LIMIT_FRAME_SIZE_MAX = 8 * LIMIT_MIB,
+    /* One chunk of a part in a snapshot transfer. */
+    LIMIT_CHUNK_SIZE_MAX = 1 * LIMIT_MIB,
+
+    /* --- cluster --- */
+
+    LIMIT_VOTERS_MAX = 7,
+    LIMIT_NODES_MAX = 16, /* voters, standbys and spares together */
+    LIMIT_ADDRESS_SIZE_MAX = 255,
+
+    /* --- schema and values --- */
+
+    LIMIT_NAME_SIZE_MAX = 63, /* database, table, column, tag, user, node */
+    LIMIT_COLUMNS_MAX = 4096, /* of one table, the timestamp included, tags not */
+    LIMIT_TAGS_MAX = 128,     /* of one table, the primary ones included */
+    LIMIT_PRIMARY_TAGS_MAX = 32,
+    LIMIT_STRING_SIZE_MAX = 64 * LIMIT_KIB, /* one string value, of a column or a tag */
+    /* Primary tags of one series together, as its key is stored. */
+    LIMIT_SERIES_KEY_SIZE_MAX = 256 * LIMIT_KIB,
+
+    /* --- at most once (answers that the replicated state remembers) --- */
+
+    LIMIT_SESSIONS = 4096,
+    LIMIT_SESSION_ANSWERS = 64, /* for each session */
+
+    /* --- log --- */
+
+    /* Entries that a leader has submitted and not yet seen committed. */
+    LIMIT_UNCOMMITTED_ENTRIES = 1024,
+    /* One file of a log; a power of two between these. */
+    LIMIT_SEGMENT_SIZE_MIN = 4 * LIMIT_MIB,
+    LIMIT_SEGMENT_SIZE_MAX = 1024 * LIMIT_MIB,
+
+    /* --- parts of one gathered write --- */
+
+    LIMIT_WRITE_PARTS_MAX = 4096
+};
+
+_Static_assert(LIMIT_ENTRY_SIZE_MAX + LIMIT_ENTRY_OVERHEAD_SIZE_MAX <= LIMIT_SEGMENT_SIZE_MIN / 2,
+               "a record is at most half of the smallest segment");
+_Static_assert(LIMIT_ENTRY_SIZE_MAX + LIMIT_ENTRY_OVERHEAD_SIZE_MAX <= LIMIT_FRAME_SIZE_MAX,
+               "an entry fits in one frame between nodes");
+_Static_assert(LIMIT_MESSAGE_SIZE_MAX + LIMIT_ENTRY_OVERHEAD_SIZE_MAX <= LIMIT_FRAME_SIZE_MAX,
+               "a follower can forward any request in one frame");
+_Static_assert(LIMIT_CHUNK_SIZE_MAX + LIMIT_ENTRY_OVERHEAD_SIZE_MAX <= LIMIT_FRAME_SIZE_MAX,
+               "a chunk of a part fits in one frame");
+_Static_assert(LIMIT_STRING_SIZE_MAX < LIMIT_ENTRY_SIZE_MAX,
+               "a row of one string fits in one record");
+_Static_assert(LIMIT_SERIES_KEY_SIZE_MAX < LIMIT_ENTRY_SIZE_MAX, "a new series fits in one record");
+_Static_assert(LIMIT_VOTERS_MAX % 2 == 1, "an even number of voters tolerates no more");
+_Static_assert(LIMIT_VOTERS_MAX < LIMIT_NODES_MAX, "room for standbys beside the voters");
+_Static_assert(LIMIT_PRIMARY_TAGS_MAX <= LIMIT_TAGS_MAX, "primary tags are tags");
+_Static_assert(LIMIT_NAME_SIZE_MAX <= LIMIT_ADDRESS_SIZE_MAX, "a node's name can be its address");
+_Static_assert((LIMIT_SEGMENT_SIZE_MIN & (LIMIT_SEGMENT_SIZE_MIN - 1)) == 0, "a power of two");
+_Static_assert((LIMIT_SEGMENT_SIZE_MAX & (LIMIT_SEGMENT_SIZE_MAX - 1)) == 0, "a power of two");
+
+#endif
