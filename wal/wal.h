@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A log: an append-only sequence of entries on disk that knows, after any
+ * crash or damage, what it holds, what it lost, and what it can't tell.
+ *
+ * The same module is the Raft log and the local write-ahead log. It is made of
+ * segments (wal_segment.h), records (wal_record.h), identifiers
+ * (wal_identifier.h) and the decision table (wal_slot.h); this header is what
+ * the rest of the program uses.
+ *
+ *   wal_open ──► OPEN ── append, sync, cut, repair ... ──► wal_close
+ *                  └── a write or sync failed ─► BROKEN ── wal_close
+ *
+ * BROKEN is final: every further call but reads and close returns ERR_IO.
+ *
+ * Entries have an index. In a Raft log an appended entry of index i replaces
+ * every earlier entry of index >= i (nothing is cut in place; the new record
+ * counts because it stands later). In a local WAL the index only rises and may skip.
+ *
+ * A log belongs to one thread, the log lane; it starts no thread. */
+#ifndef TIDEMARK_WAL_WAL_H
+#define TIDEMARK_WAL_WAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "io/io.h"
+
+struct wal;
+
+enum wal_role { WAL_RAFT = 1, WAL_LOCAL = 2 };
+
+/* What an entry is. The log gives no meaning to the payload. */
+enum wal_type {
+    WAL_COMMAND = 1,  /* Raft: commands for the state machine. Local: data */
+    WAL_BARRIER = 2,  /* Raft: empty entry of a new leader */
+    WAL_CHANGE = 3,   /* Raft: membership */
+    WAL_METADATA = 4, /* Local: a change of the catalog or of settings */
+};
+
+struct wal_entry {
+    uint64_t index;
+    uint64_t term;
+    enum wal_type type;
+    uint64_t vgroups;     /* a bit per VGroup touched; 0 = unknown or none */
+    struct bytes payload; /* at most wal_payload_max() bytes */
+};
+
+/* How far a log reaches, as hard state (Raft log) or the control file (local
+ * WAL) keep it, so that a vanished segment is noticed (safety.md A7). */
+struct wal_extent {
+    uint64_t segment_first;
+    uint64_t segment_last;
+    uint64_t index_last;    /* at the last segment change */
+    uint64_t term_last;     /* at the last segment change */
+    uint64_t sequence_last; /* record sequence number at the last segment change */
+    uint64_t lsn_durable;   /* as found at the last open, raised at each segment change */
+    uint64_t index_cut;     /* entries at or below are cut away (0: none) */
+    uint64_t term_cut;      /* term of the entry at index_cut */
+};
+
+enum wal_recovery_mode {
+    WAL_TOLERATE_CORRUPTED_TAIL_RECORDS = 0,
+    WAL_ABSOLUTE_CONSISTENCY = 1,
+    WAL_POINT_IN_TIME_RECOVERY = 2, /* default */
+    WAL_SKIP_ANY_CORRUPTED_RECORDS = 3,
+};
+
+struct wal_options {
+    struct io *io;
+    const struct log *log; /* may be NULL */
+    const char *dir;       /* of this log alone; made if missing */
+    enum wal_role role;
+    uint64_t cluster_id;
+    uint64_t directory_id;
+    uint32_t timeline;     /* of new segments; at least that of those found */
+    uint64_t segment_size; /* a power of two, 64 KiB .. 1 GiB; must be that of the segments found */
+    enum wal_recovery_mode recovery_mode; /* local role; the Raft log always keeps everything whole */
+    bool fresh;                   /* the directory has never held a log: 'extent' is ignored */
+    struct wal_extent extent;     /* the last one that extent_changed() made durable */
+    unsigned recycle_segments_max; /* cut segments kept, zeroed, for new use */
+
+    /* Makes the new extent durable before it returns; called by wal_open(),
+     * at a segment change and by a cut, on the log's thread (safety.md A3, A7). */
+    enum err_code (*extent_changed)(void *context, const struct wal_extent *extent, struct err *e);
+    void *context;
+};
+
+/* One index that the log held and can't give back now. */
+struct wal_hole {
+    uint64_t index;
+    uint64_t term;     /* 0: not known */
+    bool unknown;      /* identity lost: what stood here may have been any entry */
+    enum wal_type type; /* valid unless unknown */
+    uint64_t lsn;      /* where it stood, 0: not known */
+    uint32_t size;     /* of the payload, valid unless unknown */
+    uint32_t crc;      /* of the stored payload, valid unless unknown */
+};
+
+/* What wal_open() found and did. Positions are LSNs; see wal_lsn_text(). */
+struct wal_report {
+    uint64_t lsn_first;
+    uint64_t lsn_end;          /* where the next record goes */
+    uint64_t lsn_durable;      /* highest durable position that was stated anywhere */
+    uint64_t records_whole;
+    uint64_t records_torn;     /* dropped: never acknowledged */
+    uint64_t bytes_torn;
+    uint64_t records_damaged;  /* identity known: holes */
+    uint64_t records_unknown;  /* identity lost */
+    uint64_t records_dropped;  /* whole, but dropped by the recovery mode; set aside under lost/ */
+    uint64_t index_dropped_first, index_dropped_last; /* 0: none */
+    unsigned segments_missing; /* or short, or with a bad header */
+    unsigned segments;
+    bool stopped_at_damage;    /* point-in-time: the log ends before a hole */
+    uint64_t commit_stated;    /* highest commit index that a whole header states */
+};
+
+/* --- life --- */
+
+/* Opens or founds a log: reads every segment, classifies every slot, rewrites
+ * and syncs what is not provably durable (safety.md A6), zeroes a torn tail.
+ * Opening twice gives the same answer.
+ * Local role: ERR_CORRUPT when the recovery mode refuses, naming segment and offset.
+ * ERR_UNSUPPORTED: a newer format. ERR_INVALID: a segment of another log, cluster
+ * or directory, or another segment size. */
+MUST_CHECK enum err_code wal_open(const struct wal_options *options, struct wal **out,
+                                  struct wal_report *report, struct err *e);
+/* Clean: syncs, writes identifiers and a MARK, syncs. ERR_IO: closed all the same. */
+MUST_CHECK enum err_code wal_close(struct wal *w, struct err *e);
+/* As a crash would: releases memory and files, writes nothing. NULL is fine. */
+void wal_abandon(struct wal *w);
+
+/* --- what it holds --- */
+
+/* Indexes held are wal_index_first() .. wal_index_last(), without gaps in a Raft
+ * log; whole ones can be read, others are holes. Empty: last = first - 1. */
+uint64_t wal_index_first(const struct wal *w);
+uint64_t wal_index_last(const struct wal *w);
+/* Identity at an index. False: not held, or a hole without known identity.
+ * At first - 1 gives the term of the cut. */
+bool wal_term_at(const struct wal *w, uint64_t index, uint64_t *term);
+bool wal_type_at(const struct wal *w, uint64_t index, enum wal_type *type);
+/* Holes in order of index. Borrowed until the next call that changes the log. */
+const struct wal_hole *wal_holes(const struct wal *w, size_t *count);
+const struct wal_hole *wal_hole_at(const struct wal *w, uint64_t index); /* NULL: none */
+/* An unknown record stands at the end: the log may have gone on past index_last. */
+bool wal_end_unknown(const struct wal *w);
+uint64_t wal_lsn_end(const struct wal *w);
+uint64_t wal_lsn_durable(const struct wal *w);
+uint64_t wal_index_durable(const struct wal *w); /* highest index whose record is synced */
+struct wal_extent wal_extent(const struct wal *w);
+uint32_t wal_payload_max(const struct wal *w);
+
+/* Reads whole entries from 'index' on, at most count_max and about size_max
+ * payload bytes (at least one entry). Stops before a hole. Payloads point into
+ * 'storage'. *count = 0: not held or a hole. A checksum that fails now makes
+ * the slot a new hole (wal_holes()) and returns ERR_CORRUPT naming it. */
+MUST_CHECK enum err_code wal_read(struct wal *w, uint64_t index, size_t count_max, size_t size_max,
+                                  struct buf *storage, struct wal_entry *entries, size_t *count,
+                                  struct err *e);
+
+/* --- writing. Nothing is durable before wal_sync(). --- */
+
+/* Appends entries of rising index (Raft: consecutive; the first is at most
+ * last + 1 and above the cut). 'commit' is the commit index known now. The bytes are with the file system on
+ * return (they survive a kill, not a power failure).
+ * ERR_NO_SPACE: nothing was appended and the log is as before. ERR_IO: BROKEN. */
+MUST_CHECK enum err_code wal_append(struct wal *w, const struct wal_entry *entries, size_t count,
+                                    uint64_t commit, struct err *e);
+/* Entries of index >= 'index' are gone, without a successor (a DROP record). */
+MUST_CHECK enum err_code wal_drop(struct wal *w, uint64_t index, uint64_t commit, struct err *e);
+MUST_CHECK enum err_code wal_sync(struct wal *w, struct err *e);
+/* To be called when the log was written to and then idle for 50 ms: identifier
+ * page and a MARK record that states the durable position; synced. No-op when nothing was
+ * written since the last one. */
+MUST_CHECK enum err_code wal_mark(struct wal *w, uint64_t commit, struct err *e);
+
+/* --- cutting --- */
+
+/* Everything at or below 'index' (whose term is given) is no longer needed:
+ * whole segments that hold nothing else are recycled or removed. The holes at or below are gone. */
+MUST_CHECK enum err_code wal_cut(struct wal *w, uint64_t index, uint64_t term, struct err *e);
+/* After a snapshot of (index, term) was installed in place of the log: nothing
+ * is held, the next entry is index + 1; old segments are removed. */
+MUST_CHECK enum err_code wal_reset(struct wal *w, uint64_t index, uint64_t term, struct err *e);
+
+/* --- repair (safety.md A8, C1, C3) --- */
+
+/* Fills the hole at entry->index. When index, term, size and crc are those of the
+ * lost record it is written in its old place, else into the segment's side file.
+ * Written, synced, read back: on ERR_OK the hole is gone. ERR_STATE: no hole there. */
+MUST_CHECK enum err_code wal_repair(struct wal *w, const struct wal_entry *entry, struct err *e);
+/* Replaces everything from entries[0].index on by 'entries' in one atomic step
+ * (framed; counts only with its END); synced on return. Holes from there on are gone, and so is an unknown end. */
+MUST_CHECK enum err_code wal_replace(struct wal *w, const struct wal_entry *entries, size_t count,
+                                     uint64_t commit, struct err *e);
+/* Checks up to size_max bytes of sealed segments from where the last call
+ * stopped, round and round; a slot that fails becomes a hole. *scanned = bytes read. */
+MUST_CHECK enum err_code wal_scrub(struct wal *w, size_t size_max, size_t *scanned,
+                                   unsigned *found, struct err *e);
+
+/* --- looking at a stopped log (tidemark wal verify, dump) --- */
+
+struct wal_view {
+    uint64_t lsn;
+    uint64_t sequence;
+    uint64_t index;
+    uint64_t term;
+    uint64_t commit;
+    uint64_t lsn_durable;
+    uint64_t segment;
+    uint64_t vgroups;
+    uint32_t size;
+    const char *kind;    /* "command", "mark", "drop", ... */
+    const char *verdict; /* "whole", "torn", "damaged", "unknown" */
+    bool replaced;       /* a later record took its index */
+    struct bytes payload; /* of whole records; borrowed for the call */
+};
+
+/* Reads a log directory without changing anything (no lock is taken either).
+ * 'visit' is called per record in LSN order; it returns false to stop. */
+MUST_CHECK enum err_code wal_inspect(struct io *io, const char *dir, struct wal_report *report,
+                                     bool (*visit)(void *context, const struct wal_view *view),
+                                     void *context, struct err *e);
+
+/* "X/XXXXXXXX", as PostgreSQL prints positions. */
+enum { WAL_LSN_TEXT_SIZE = 24 };
+const char *wal_lsn_text(uint64_t lsn, char dst[WAL_LSN_TEXT_SIZE]);
+
+/* --- counters, for status and metrics --- */
+
+struct wal_stats {
+    uint64_t appends, records, bytes, syncs, syncs_us, sync_us_max;
+    uint64_t holes_found, holes_filled, holes_dropped;
+    unsigned segments, segments_recycled;
+};
+
+struct wal_stats wal_stats(const struct wal *w);
+
+#endif
