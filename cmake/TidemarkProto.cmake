@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# tidemark_proto_sources(variable): compiles proto/**/*.proto with protoc-c into
+# tidemark_proto_sources(variable): compiles proto/**/*.proto with protobuf-c into
 # the build tree and sets 'variable' to the generated sources. The root of the
 # .proto files is proto/, so that proto/tidemark/v1/data.proto gives
 #
@@ -20,7 +20,7 @@ function(tidemark_proto_sources variable)
         return()
     endif()
     find_program(PROTOC protoc REQUIRED)
-    find_program(PROTOC_C protoc-c REQUIRED)
+    find_program(PROTOC_GEN_C protoc-gen-c REQUIRED)
     set(inputs ${files})
     list(TRANSFORM inputs PREPEND "${root}/")
 
@@ -33,7 +33,8 @@ function(tidemark_proto_sources variable)
     # All at once: any may import any other.
     file(MAKE_DIRECTORY "${TIDEMARK_GENERATED_PROTO}")
     add_custom_command(OUTPUT ${generated}
-        COMMAND "${PROTOC_C}" "--c_out=${TIDEMARK_GENERATED_PROTO}" "--proto_path=${root}" ${files}
+        COMMAND "${PROTOC}" "--plugin=protoc-gen-c=${PROTOC_GEN_C}"
+            "--c_out=${TIDEMARK_GENERATED_PROTO}" "--proto_path=${root}" ${files}
         DEPENDS ${inputs}
         COMMENT "Compiling the .proto files" VERBATIM)
 
@@ -48,6 +49,8 @@ function(tidemark_proto_sources variable)
         DEPENDS ${inputs} "${CMAKE_SOURCE_DIR}/cmake/write_descriptors.cmake"
         COMMENT "Embedding the descriptors" VERBATIM)
     list(APPEND generated "${set_source}" "${set_header}")
+    add_custom_target(tidemark_generated_proto DEPENDS ${generated})
+    add_dependencies(generated tidemark_generated_proto)
     set(${variable} "${generated}" PARENT_SCOPE)
 endfunction()
 

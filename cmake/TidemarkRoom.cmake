@@ -92,6 +92,7 @@ endfunction()
 
 # (test, label, timeout, command...)
 function(tidemark_add_ctest test label timeout)
+    math(EXPR timeout "${timeout} * ${TIDEMARK_TIMEOUT_FACTOR}")
     add_test(NAME ${test} COMMAND ${ARGN} WORKING_DIRECTORY "${CMAKE_BINARY_DIR}")
     set_tests_properties(${test} PROPERTIES LABELS ${label} TIMEOUT ${timeout}
         ENVIRONMENT "${TIDEMARK_TEST_ENVIRONMENT}")

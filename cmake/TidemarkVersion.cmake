@@ -14,3 +14,7 @@ add_custom_target(tidemark_version
         -P "${CMAKE_SOURCE_DIR}/cmake/write_version.cmake"
     BYPRODUCTS "${TIDEMARK_GENERATED}/base/version.h"
     COMMENT "" VERBATIM)
+
+# All that must exist before a tool can read the sources: scripts/check uses it.
+add_custom_target(generated)
+add_dependencies(generated tidemark_version)

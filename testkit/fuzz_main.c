@@ -37,7 +37,7 @@ static void run_one(const uint8_t *data, size_t size, struct counts *counts)
     int result = LLVMFuzzerTestOneInput(copy, size);
     mem_free(copy);
     if (result != 0) {
-        fprintf(stderr, "the target returned %d\n", result);
+        (void)fprintf(stderr, "the target returned %d\n", result);
         exit(1);
     }
     counts->runs++;
@@ -80,7 +80,7 @@ static void run_file(const char *path, struct counts *counts)
     }
     uint8_t *data = mem_alloc(INPUT_SIZE_MAX);
     size_t size = fread(data, 1, INPUT_SIZE_MAX, file);
-    fclose(file);
+    (void)fclose(file);
     counts->files++;
     run_one(data, size, counts);
     run_mutations(data, size, counts);
@@ -100,7 +100,7 @@ static void run_directory(const char *path, DIR *directory, struct counts *count
         char file[PATH_SIZE];
         int size = snprintf(file, sizeof file, "%s/%s", path, entry->d_name);
         if (size < 0 || (size_t)size >= sizeof file) {
-            fprintf(stderr, "%s: name too long\n", path);
+            (void)fprintf(stderr, "%s: name too long\n", path);
             exit(1);
         }
         run_file(file, counts);
@@ -117,11 +117,11 @@ int main(int argc, char **argv)
             continue;
         }
         run_directory(argv[i], directory, &counts);
-        closedir(directory);
+        (void)closedir(directory);
     }
-    printf("%u inputs, %u runs\n", counts.files, counts.runs);
+    (void)printf("%u inputs, %u runs\n", counts.files, counts.runs);
     if (counts.files == 0) {
-        fprintf(stderr, "no input: nothing was tested\n");
+        (void)fprintf(stderr, "no input: nothing was tested\n");
         return 1;
     }
     return 0;

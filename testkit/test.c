@@ -57,7 +57,7 @@ __attribute__((format(printf, 2, 3))) static void record_difference(struct test_
     char text[TEXT_SIZE];
     va_list args;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    (void)vsnprintf(text, sizeof text, format, args);
     va_end(args);
     record(false, text, place);
 }
@@ -193,7 +193,7 @@ void test_dies(void (*run)(void *arg), void *arg, const char *message, const cha
         record_difference(place, "%s: no pipe", text);
         return;
     }
-    fflush(NULL);
+    (void)fflush(NULL);
     pid_t child = fork();
     if (child < 0) {
         record_difference(place, "%s: no child process", text);
@@ -244,7 +244,7 @@ static bool add_to_cunit(const struct test_case *test)
         suite = CU_add_suite(test->suite, NULL, NULL);
     }
     if (suite == NULL || CU_add_test(suite, test->name, test->run) == NULL) {
-        fprintf(stderr, "%s.%s: %s\n", test->suite, test->name, CU_get_error_msg());
+        (void)fprintf(stderr, "%s.%s: %s\n", test->suite, test->name, CU_get_error_msg());
         return false;
     }
     return true;
@@ -253,9 +253,9 @@ static bool add_to_cunit(const struct test_case *test)
 int test_run_all(int argc, char **argv)
 {
     /* What a test printed must be seen even if it stops the process. */
-    setvbuf(stdout, NULL, _IOLBF, 0);
+    (void)setvbuf(stdout, NULL, _IOLBF, 0);
     if (CU_initialize_registry() != CUE_SUCCESS) {
-        fprintf(stderr, "CUnit: %s\n", CU_get_error_msg());
+        (void)fprintf(stderr, "CUnit: %s\n", CU_get_error_msg());
         return 2;
     }
     bool added = true;
@@ -270,7 +270,7 @@ int test_run_all(int argc, char **argv)
     unsigned failure_count = CU_get_number_of_failures();
     CU_cleanup_registry();
     if (run_count == 0) {
-        fprintf(stderr, "no test ran\n");
+        (void)fprintf(stderr, "no test ran\n");
         return 2;
     }
     return added && code == CUE_SUCCESS && failure_count == 0 ? 0 : 1;

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/mem.h"
 
 enum { OUTPUT_SIZE = 16384 };
 
@@ -28,11 +29,11 @@ static void run_self(const char *filter, struct run_result *result)
 {
     int pipe_fds[2];
     REQUIRE(pipe(pipe_fds) == 0);
-    fflush(NULL);
+    (void)fflush(NULL);
     pid_t child = fork();
     REQUIRE(child >= 0);
     if (child == 0) {
-        setenv("TEST_TEST_VICTIM", "1", 1);
+        (void)setenv("TEST_TEST_VICTIM", "1", 1);
         dup2(pipe_fds[1], STDOUT_FILENO);
         dup2(pipe_fds[1], STDERR_FILENO);
         close(pipe_fds[0]);
@@ -58,12 +59,11 @@ static void run_self(const char *filter, struct run_result *result)
 
 static void expect_failure(const char *filter, const char *message)
 {
-    struct run_result *result = malloc(sizeof *result);
-    REQUIRE(result != NULL);
+    struct run_result *result = mem_alloc(sizeof *result);
     run_self(filter, result);
     EXPECT_INT(result->exit_code, 1);
     EXPECT_CONTAINS(result->output, message);
-    free(result);
+    mem_free(result);
 }
 
 /* A victim passes in a normal run, so that the suite can hold it. */
@@ -159,27 +159,25 @@ TEST(test, a_child_that_goes_on_living_is_a_failure)
 
 TEST(test, no_matching_test_is_a_failure)
 {
-    struct run_result *result = malloc(sizeof *result);
-    REQUIRE(result != NULL);
+    struct run_result *result = mem_alloc(sizeof *result);
     run_self("victim.nobody", result);
     EXPECT_INT(result->exit_code, 2);
     EXPECT_CONTAINS(result->output, "no test ran");
     run_self("vict", result);
     EXPECT_INT(result->exit_code, 2);
-    free(result);
+    mem_free(result);
 }
 
 TEST(test, a_filter_runs_one_test_or_one_suite)
 {
-    struct run_result *result = malloc(sizeof *result);
-    REQUIRE(result != NULL);
+    struct run_result *result = mem_alloc(sizeof *result);
     run_self("victim.fact", result);
     EXPECT_CONTAINS(result->output, "Test: fact");
     EXPECT(strstr(result->output, "Test: code") == NULL);
     run_self("victim", result);
     EXPECT(strstr(result->output, "Suite: test") == NULL);
     EXPECT_CONTAINS(result->output, "Test: code");
-    free(result);
+    mem_free(result);
 }
 
 TEST(test, a_failed_check_is_seen_with_its_text)
