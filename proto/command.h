@@ -28,10 +28,10 @@ enum command_kind {
 
 struct command {
     enum command_kind kind;
-    uint64_t session;       /* 0: none; see tidemark.v1.RequestId */
+    uint64_t session; /* 0: none; see tidemark.v1.RequestId */
     uint64_t sequence;
     uint64_t sequence_open;
-    struct bytes body;      /* borrowed */
+    struct bytes body; /* borrowed */
 };
 
 void command_put(struct buf *entry, const struct command *command);
