@@ -21,7 +21,8 @@ struct peer_hello {
     uint64_t directory_id;  /* the node's Raft id; never 0 */
     uint64_t start_counter; /* raised durably at each start */
     uint64_t nonce;         /* drawn at each start */
-    uint64_t known_nonce;   /* of the earlier start that the hearer asked for, 0: not asked */
+    uint64_t known_counter; /* the earlier start that the hearer asked for, 0: not asked */
+    uint64_t known_nonce;   /* of that start, 0: not asked, or no longer known here */
     char name[LIMIT_NAME_SIZE_MAX + 1];
     char peer_address[LIMIT_ADDRESS_SIZE_MAX + 1];   /* where it listens for peers */
     char client_address[LIMIT_ADDRESS_SIZE_MAX + 1]; /* where it serves gRPC */
@@ -35,6 +36,10 @@ struct peer_refusal {
     bool rolled_back;      /* a voter saw a later start of this directory: */
     uint64_t seen_counter; /*   which one */
     uint64_t seen_nonce;
+    /* The start that is refused: a late refusal must not condemn a newer one. */
+    uint64_t directory_id;
+    uint64_t start_counter;
+    uint64_t nonce;
 };
 
 struct peer_welcome {
