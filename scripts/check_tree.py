@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The files that scripts/check looks at, and what it found."""
 
+import os
 import pathlib
 import re
 import subprocess
 from typing import NamedTuple
 
+BUILD = pathlib.Path("build")
 EXCUSE = re.compile(r"check: ([a-z-]+): \S+ \S+")  # the rule, then a reason in words
 STRING_OR_COMMENT = re.compile(
     r"""/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'""", re.DOTALL)
@@ -72,9 +74,14 @@ class Tree:
         if listed is not None:
             paths = sorted({path for path in listed.split("\0") if path})
         else:
-            paths = sorted(str(p.relative_to(self.root)) for p in self.root.rglob("*"))
-            paths = [p for p in paths if not p.startswith(("build/", ".git/"))]
+            paths = sorted(self.walk())
         return [p for p in paths if (self.root / p).is_file() and not (self.root / p).is_symlink()]
+
+    def walk(self):
+        for directory, names, files in os.walk(self.root):
+            inside = pathlib.Path(directory).relative_to(self.root)
+            names[:] = [n for n in names if n not in (".git", "__pycache__") and inside / n != BUILD]
+            yield from (str(inside / name) for name in files)
 
     def read_rooms(self):
         table = self.root / "scripts" / "rooms.txt"
