@@ -38,10 +38,16 @@ endif()
 add_compile_definitions(_POSIX_C_SOURCE=200809L _DEFAULT_SOURCE)
 add_compile_options(-fno-omit-frame-pointer -fno-strict-aliasing)
 
+# Also in Debug, because glibc marks results that must be used only with it. The
+# sanitizers check the same and more, and do not work with it.
+if(TIDEMARK_SANITIZE STREQUAL "")
+    add_compile_options(-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3)
+endif()
+
 if(CMAKE_BUILD_TYPE STREQUAL "Debug")
     add_compile_definitions(TIDEMARK_VERIFY)
 else()
-    add_compile_options(-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 -fstack-protector-strong)
+    add_compile_options(-fstack-protector-strong)
     foreach(flag -fstack-clash-protection -fcf-protection -mbranch-protection=standard)
         string(MAKE_C_IDENTIFIER "TIDEMARK_HAS_${flag}" has)
         check_c_compiler_flag(${flag} ${has})

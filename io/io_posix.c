@@ -347,8 +347,9 @@ static void write_pid(int fd)
     int size = snprintf(text, sizeof text, "%ld\n", (long)getpid());
     CHECK(size > 0);
     /* A full disk must not keep a node from starting: the lock holds without it. */
-    if (ftruncate(fd, 0) != 0 || pwrite(fd, text, (size_t)size, 0) != size) {
-        (void)ftruncate(fd, 0);
+    bool written = ftruncate(fd, 0) == 0 && pwrite(fd, text, (size_t)size, 0) == size;
+    if (!written && ftruncate(fd, 0) != 0) {
+        return; /* the message will name a wrong process, no more */
     }
 }
 
