@@ -22,14 +22,10 @@ int bytes_compare(struct bytes a, struct bytes b)
     return a.size < b.size ? -1 : a.size > b.size;
 }
 
+/* Equal to itself one byte further on, and the first is zero. */
 bool bytes_is_zero(struct bytes b)
 {
-    for (size_t i = 0; i < b.size; i++) {
-        if (b.data[i] != 0) {
-            return false;
-        }
-    }
-    return true;
+    return b.size == 0 || (b.data[0] == 0 && memcmp(b.data, b.data + 1, b.size - 1) == 0);
 }
 
 void buf_deinit(struct buf *b)
