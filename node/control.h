@@ -80,7 +80,8 @@ void control_close(struct control_file *f); /* NULL is fine */
 /* --- eras; changes to the plain data, durable only by control_write(), which
  * comes before an era's first write --- */
 
-/* ERR_INVALID: index or term goes back. ERR_FULL: forget some first. */
+/* An era that begins where the last one did replaces it: that one is empty.
+ * ERR_INVALID: index or term goes back. ERR_FULL: forget some first. */
 MUST_CHECK enum err_code control_add_era(struct control *c, const struct control_era *era,
                                          struct err *e);
 /* The era that holds an index; NULL: before the first. */

@@ -105,7 +105,8 @@ MUST_CHECK enum err_code hard_state_start(struct hard_state_file *f, struct err 
 MUST_CHECK enum err_code hard_state_raise_counter(struct hard_state_file *f, struct err *e);
 /* Borrowed; changes with each write. */
 const struct hard_state *hard_state_get(const struct hard_state_file *f);
-/* The nonce of a start of ours, if it is still kept. */
+/* The nonce of a start of ours. False: it was never made, or is no longer kept
+ * (the last 64 are, and those that a peer is known to have stored last). */
 bool hard_state_nonce(const struct hard_state *s, uint64_t counter, uint64_t *nonce);
 /* Durable in both copies on return. A bug, so the process stops: another
  * directory id, another cluster id than the one held, a counter or a term that falls, a
@@ -118,7 +119,9 @@ void hard_state_close(struct hard_state_file *f); /* NULL is fine */
 
 /* --- changes to the plain data; nothing is durable before hard_state_write() --- */
 
-/* Sets one of the blobs. ERR_RANGE: larger than HARD_STATE_BLOB_SIZE_MAX. */
+/* A new start: the next counter, with this fresh random nonce (not 0). */
+void hard_state_add_start(struct hard_state *s, uint64_t nonce);
+/* Sets one of the blobs; index 0 and no bytes: none. ERR_RANGE: larger than HARD_STATE_BLOB_SIZE_MAX. */
 MUST_CHECK enum err_code hard_state_set_blob(struct hard_state_blob *blob, uint64_t index,
                                              struct bytes data, struct err *e);
 struct bytes hard_state_blob_bytes(const struct hard_state_blob *blob);
