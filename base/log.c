@@ -97,7 +97,7 @@ void log_line(const struct log *log, enum log_level level, const char *room, con
         line_printf(&line, " node=%s", log->node);
     }
     line_printf(&line, " %s %s", room, verb);
-    if (format[0] != '\0') {
+    if (format != NULL) {
         line_printf(&line, " ");
         va_list args;
         va_start(args, format);

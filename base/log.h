@@ -4,7 +4,8 @@
  *   2026-01-31T12:00:00.123456Z warn node=n1 wal slot-damaged index=7 term=2 segment=...
  *
  * error: someone must act; warn: will degrade; info: a state changed; debug: off.
- * 'room' and 'verb' are words without blanks; 'format' gives key=value pairs.
+ * 'room' and 'verb' are words without blanks; 'format' gives key=value pairs
+ * (NULL: none).
  *
  * Control characters become '?', so that no content can forge a line.
  *

@@ -21,7 +21,8 @@ uint64_t random_below(struct random *r, uint64_t limit)
 uint64_t random_between(struct random *r, uint64_t low, uint64_t high)
 {
     CHECK(low <= high);
-    return low + random_below(r, high - low + 1);
+    uint64_t span = high - low;
+    return span == UINT64_MAX ? random_u64(r) : low + random_below(r, span + 1);
 }
 
 bool random_chance(struct random *r, uint64_t numerator, uint64_t denominator)
