@@ -29,22 +29,26 @@ void grpc_blocking_close(struct grpc_blocking *b); /* NULL is fine */
 struct uv_loop_s *grpc_blocking_loop(struct grpc_blocking *b);
 uint64_t grpc_blocking_now_ms(struct grpc_blocking *b); /* for deadlines */
 
-/* Runs callbacks until one came or timeout_ms have passed. */
+/* One turn of the loop: waits for events, at most timeout_ms, and runs their callbacks. */
 void grpc_blocking_step(struct grpc_blocking *b, unsigned timeout_ms);
 
-/* One unary call. *reply is appended to. Returns the outcome as an error code, with
- * its story in 'e'; *outcome may be NULL. timeout_ms is the call's deadline. */
+/* One unary call; request->deadline_ms bounds the wait. *reply is appended to. Returns the outcome
+ * as an error code, with its story in 'e'; *outcome may be NULL. */
 MUST_CHECK enum err_code grpc_client_call_sync(struct grpc_blocking *b, struct grpc_channel *c,
                                                const struct grpc_call_request *request,
-                                               unsigned timeout_ms, struct buf *reply,
-                                               struct grpc_outcome *outcome, struct err *e);
+                                               struct buf *reply, struct grpc_outcome *outcome,
+                                               struct err *e);
 
-/* The same for a stream: 'message' is called for each one; if it returns false, the
- * call is cancelled and the answer is ERR_CANCELLED. */
-MUST_CHECK enum err_code
-grpc_client_stream_sync(struct grpc_blocking *b, struct grpc_channel *c,
-                        const struct grpc_call_request *request, unsigned timeout_ms,
-                        bool (*message)(void *context, struct bytes message), void *context,
-                        struct grpc_outcome *outcome, struct err *e);
+struct grpc_reader {
+    /* False: the call is cancelled and ends with ERR_CANCELLED. */
+    bool (*message)(void *context, struct bytes message);
+    void *context;
+};
+
+/* The same for a stream: the reader is called for each message. */
+MUST_CHECK enum err_code grpc_client_stream_sync(struct grpc_blocking *b, struct grpc_channel *c,
+                                                 const struct grpc_call_request *request,
+                                                 const struct grpc_reader *reader,
+                                                 struct grpc_outcome *outcome, struct err *e);
 
 #endif

@@ -21,10 +21,12 @@ void grpc_inbox_push(struct grpc_inbox *inbox, struct bytes b)
     byte_queue_push(&inbox->queue, b);
 }
 
-enum grpc_inbox_result grpc_inbox_next(struct grpc_inbox *inbox, struct bytes *message)
+enum grpc_inbox_result grpc_inbox_peek(const struct grpc_inbox *inbox, struct bytes *message)
 {
-    drop_taken(inbox);
     struct bytes view = byte_queue_view(&inbox->queue);
+    if (inbox->taken > 0) {
+        view = bytes_of(view.data + inbox->taken, view.size - inbox->taken);
+    }
     if (view.size < GRPC_PREFIX_SIZE) {
         return GRPC_INBOX_MORE;
     }
@@ -41,8 +43,17 @@ enum grpc_inbox_result grpc_inbox_next(struct grpc_inbox *inbox, struct bytes *m
         return GRPC_INBOX_MORE;
     }
     *message = bytes_of(view.data + GRPC_PREFIX_SIZE, size);
-    inbox->taken = GRPC_PREFIX_SIZE + size;
     return GRPC_INBOX_MESSAGE;
+}
+
+enum grpc_inbox_result grpc_inbox_next(struct grpc_inbox *inbox, struct bytes *message)
+{
+    drop_taken(inbox);
+    enum grpc_inbox_result result = grpc_inbox_peek(inbox, message);
+    if (result == GRPC_INBOX_MESSAGE) {
+        inbox->taken = GRPC_PREFIX_SIZE + message->size;
+    }
+    return result;
 }
 
 size_t grpc_inbox_left(const struct grpc_inbox *inbox)

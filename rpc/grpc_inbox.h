@@ -29,6 +29,8 @@ struct grpc_inbox {
 void grpc_inbox_deinit(struct grpc_inbox *inbox);
 /* Invalidates the last message. */
 void grpc_inbox_push(struct grpc_inbox *inbox, struct bytes b);
+/* What next would return; takes nothing. */
+enum grpc_inbox_result grpc_inbox_peek(const struct grpc_inbox *inbox, struct bytes *message);
 /* The next whole message, borrowed until the next push, next or keep. An error
  * stays. */
 enum grpc_inbox_result grpc_inbox_next(struct grpc_inbox *inbox, struct bytes *message);

@@ -40,9 +40,6 @@ struct grpc_server;
 struct log;
 struct uv_loop_s;
 
-/* The trailer that names the leader, "host:port" of its gRPC service. */
-#define GRPC_TRAILER_LEADER "tidemark-leader"
-
 #define GRPC_NO_DEADLINE UINT64_MAX
 
 enum grpc_kind { GRPC_UNARY, GRPC_SERVER_STREAM, GRPC_BIDI };
@@ -50,9 +47,9 @@ enum grpc_kind { GRPC_UNARY, GRPC_SERVER_STREAM, GRPC_BIDI };
 struct grpc_method {
     const char *path; /* "/tidemark.v1.Data/Write" */
     enum grpc_kind kind;
-    /* UNARY, SERVER_STREAM: once, when the request is whole. BIDI: at each
-     * message, and not again while the call is not writable. 'message' is
-     * borrowed for the call; see grpc_call_keep(). */
+    /* UNARY, SERVER_STREAM: once, when the request is whole; 'message' stays valid
+     * until the call is finished, or kept. BIDI: at each message, and not again
+     * while the call is not writable; 'message' is borrowed for the callback. */
     void (*message)(struct grpc_call *call, struct bytes message, void *context);
     /* BIDI: the client sends no more; it still reads. A bidi call that never
      * had a message begins here. NULL for the others. */
@@ -69,6 +66,7 @@ struct grpc_server_options {
     size_t header_size_max;        /* of one request's headers. 0: 16 KiB */
     size_t connections_max;        /* 0: 1,024; one more is closed at once */
     unsigned streams_max;          /* open calls of one connection. 0: 1,024 */
+    size_t calls_max;              /* not finished by their handlers. 0: 65,536 */
     size_t input_size_max;         /* requests held here, all calls together. 0: 256 MiB */
     size_t output_size_max;        /* answers not yet taken by the network. 0: 256 MiB */
     unsigned handshake_ms;         /* until a connection has shown that it is HTTP/2. 0: 10,000 */
@@ -102,7 +100,7 @@ void grpc_server_stats(const struct grpc_server *s, struct grpc_server_stats *ou
 
 /* Graceful end: no new connections, every client is told to go elsewhere (GOAWAY
  * twice), open calls may end until 'grace_ms' has passed, then they are cancelled.
- * 'done' is called once, from the loop; close the server after it. */
+ * 'done' is called once, from the loop, and may close the server. */
 void grpc_server_drain(struct grpc_server *s, unsigned grace_ms, void (*done)(void *context),
                        void *context);
 
@@ -144,7 +142,7 @@ void grpc_call_send_take(struct grpc_call *call, struct buf *message);
  * filled before control returns to the loop. */
 uint8_t *grpc_call_send_space(struct grpc_call *call, size_t size);
 /* Whether a streaming handler should go on sending; if not, drained() follows. */
-bool grpc_call_writable(const struct grpc_call *call);
+bool grpc_call_writable(struct grpc_call *call);
 
 /* A trailer, before the finish. Lower-case name, printable ASCII value; copied. */
 void grpc_call_trailer(struct grpc_call *call, const char *name, const char *value);

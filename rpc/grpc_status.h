@@ -6,6 +6,9 @@
 
 #include "base/err.h"
 
+/* The trailer that names the leader, "host:port" of its gRPC service. */
+#define GRPC_TRAILER_LEADER "tidemark-leader"
+
 enum grpc_status {
     GRPC_OK = 0,
     GRPC_CANCELLED = 1,
