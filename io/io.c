@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "io/io.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "base/check.h"
@@ -137,8 +138,8 @@ enum err_code file_read_exact(struct file *f, uint64_t offset, void *dst, size_t
         return code;
     }
     if (got < size) {
-        return err_set(e, ERR_CORRUPT, "file ends at %llu, %zu bytes of %zu are missing",
-                       (unsigned long long)(offset + got), size - got, size);
+        return err_set(e, ERR_CORRUPT, "file ends at %" PRIu64 ", %zu bytes of %zu are missing",
+                       offset + got, size - got, size);
     }
     return ERR_OK;
 }
@@ -202,8 +203,8 @@ static enum err_code read_whole(struct file *file, size_t size_max, struct buf *
         return code;
     }
     if (size > size_max) {
-        return err_set(e, ERR_RANGE, "file has %llu bytes, at most %zu are allowed",
-                       (unsigned long long)size, size_max);
+        return err_set(e, ERR_RANGE, "file has %" PRIu64 " bytes, at most %zu are allowed", size,
+                       size_max);
     }
     return file_read_exact(file, 0, buf_extend(out, (size_t)size), (size_t)size, e);
 }

@@ -277,6 +277,7 @@ static bool is_dir(int dir_fd, const struct dirent *entry)
 {
     if (entry->d_type == DT_UNKNOWN || entry->d_type == DT_LNK) {
         struct stat st;
+        CHECK(dir_fd >= 0);
         return fstatat(dir_fd, entry->d_name, &st, 0) == 0 && S_ISDIR(st.st_mode);
     }
     return entry->d_type == DT_DIR;

@@ -271,6 +271,7 @@ static enum err_code open_newest(const struct place *place, const struct copy co
     if (code != ERR_OK) {
         return code;
     }
+    CHECK(newest != NULL);
     struct io_twin *t = twin_new(place->magic, newest->sequence, newest->payload);
     for (size_t i = 0; i < COPIES; i++) {
         t->bad_copies += copies[i].verdict != WHOLE;
@@ -317,6 +318,7 @@ static enum err_code check_unused(const struct place *place, struct err *e)
     return code;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the place takes four of them */
 enum err_code io_twin_create(struct io *io, const char *dir, const char *name, uint32_t magic,
                              struct bytes payload, struct io_twin **out, struct err *e)
 {

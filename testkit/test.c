@@ -11,6 +11,7 @@
 
 enum {
     TEXT_SIZE = 2048,
+    CONTEXT_SIZE = 255,
     CHILD_OUTPUT_SIZE = 8192,
     MEM_SHOWN = 16, /* bytes shown on each side of a difference */
 };
@@ -19,7 +20,8 @@ enum {
  * constructors run before main() and have nothing else to hand their test to. */
 static struct test_case *tests;
 static struct test_case **tests_end = &tests;
-static unsigned assertion_count; /* of the running test */
+static unsigned assertion_count;       /* of the running test */
+static char context[CONTEXT_SIZE + 1]; /* what every failure of it starts with */
 
 void test_register(struct test_case *test)
 {
@@ -30,11 +32,25 @@ void test_register(struct test_case *test)
 void test_begin(void)
 {
     assertion_count = 0;
+    context[0] = '\0';
+}
+
+void test_context(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(context, sizeof context, format, args);
+    va_end(args);
 }
 
 static void record(bool passed, const char *text, struct test_place place)
 {
     assertion_count++;
+    char with_context[TEXT_SIZE + CONTEXT_SIZE + 3];
+    if (!passed && context[0] != '\0') {
+        (void)snprintf(with_context, sizeof with_context, "%s: %s", context, text);
+        text = with_context;
+    }
     CU_assertImplementation(passed, place.line, text, place.file, "", place.fatal);
 }
 

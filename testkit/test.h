@@ -84,6 +84,10 @@ struct test_place {
  * 'message' (part of it) to stderr: how a CHECK is tested. */
 #define EXPECT_DIES(run, arg, message) test_dies((run), (arg), (message), #run, TEST_HERE(false))
 
+/* What failures from here to the end of the test start with: the seed of a
+ * random test, the case of a loop. */
+void test_context(const char *format, ...) ERR_FORMAT(1, 2);
+
 /* Called by the macros. */
 void test_register(struct test_case *test);
 void test_begin(void);

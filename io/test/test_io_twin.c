@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "io/io_twin.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -471,6 +472,7 @@ static void crash_repeatedly(uint64_t seed)
 TEST(io_twin, what_an_open_answered_is_never_taken_back)
 {
     for (uint64_t seed = 0; seed < 3000; seed++) {
+        test_context("seed %" PRIu64, seed);
         crash_repeatedly(seed);
     }
 }

@@ -104,6 +104,14 @@ VICTIM(memory, EXPECT_MEM("abcdefgh", "abcdeFgh", 8))
 VICTIM(survivor, EXPECT_DIES(do_nothing, NULL, "anything"))
 VICTIM(required, REQUIRE(false); abort())
 
+static void fail_with_context(unsigned seed)
+{
+    test_context("seed %u", seed);
+    EXPECT_UINT(seed, 0);
+}
+
+VICTIM(context, fail_with_context(7))
+
 TEST(victim, silent)
 {
     if (!is_victim_run()) {
@@ -126,6 +134,11 @@ TEST(test, both_numbers_are_shown)
     expect_failure("victim.number", "41U + 1U: 42 (0x2a), not 43 (0x2b)");
     expect_failure("victim.negative", "-3: -3, not 3");
     expect_failure("victim.real", "0.5: 0.5 (0x1p-1), not 0.25 (0x1p-2)");
+}
+
+TEST(test, a_failure_starts_with_its_context)
+{
+    expect_failure("victim.context", "seed 7: seed: 7 (0x7), not 0 (0x0)");
 }
 
 TEST(test, both_strings_are_shown)
