@@ -40,6 +40,22 @@ enum {
     /* Primary tags of one series together, as its key is stored. */
     LIMIT_SERIES_KEY_SIZE_MAX = 256 * LIMIT_KIB,
 
+    LIMIT_WRITE_ROWS_MAX = 256 * LIMIT_KIB, /* of one write request */
+    LIMIT_DATABASES_MAX = 1024,
+    LIMIT_TABLES_MAX = 4096,                 /* of all databases */
+    LIMIT_CATALOG_COLUMNS_MAX = 256 * 1024,  /* columns and tags of all tables */
+    LIMIT_SERIES_MAX = 1024 * 1024,          /* of all tables */
+    LIMIT_SERIES_SIZE_MAX = 256 * LIMIT_MIB, /* tags of all series together, as stored */
+    LIMIT_REMOVED_NODES_MAX = 4096,          /* ids that may never come back */
+
+    /* --- checkpoints --- */
+
+    LIMIT_BLOCK_ROWS_MAX = 4096,                /* rows of one series in one block */
+    LIMIT_BLOCK_SIZE_MAX = 64 * LIMIT_MIB,      /* one encoded block */
+    LIMIT_PARTS_PER_VGROUP = 8,                 /* more are merged at a checkpoint */
+    LIMIT_MERGE_SIZE_MAX = 1024 * LIMIT_MIB,    /* a larger part is not merged again */
+    LIMIT_MANIFEST_SIZE_MAX = 1024 * LIMIT_MIB, /* all replicated state but the rows */
+
     /* --- at most once (answers that the replicated state remembers) --- */
 
     LIMIT_SESSIONS = 4096,
@@ -49,9 +65,27 @@ enum {
 
     /* Entries that a leader has submitted and not yet seen committed. */
     LIMIT_UNCOMMITTED_ENTRIES = 1024,
+    /* Entries that are out to one peer, and of one append. */
+    LIMIT_APPEND_ENTRIES_MAX = 4096,
+    /* Entries in memory that are not applied yet: a leader refuses more, a follower leaves more out. */
+    LIMIT_UNAPPLIED_SIZE_MAX = 128 * LIMIT_MIB,
+    /* Linearizable reads that wait for a leadership round. */
+    LIMIT_READS_WAITING = 65536,
     /* One file of a log; a power of two between these. */
     LIMIT_SEGMENT_SIZE_MIN = 4 * LIMIT_MIB,
     LIMIT_SEGMENT_SIZE_MAX = 1024 * LIMIT_MIB,
+
+    /* --- repair of a damaged log --- */
+
+    /* One answer of a peer: entries, or at least one, and what its log holds. */
+    LIMIT_REPAIR_ANSWER_SIZE_MAX = 4 * LIMIT_MIB,
+    LIMIT_REPAIR_ENTRIES = 1024, /* in one answer, and of one step of a repair */
+    LIMIT_REPAIR_RANGES = 64,    /* in one question */
+    LIMIT_REPAIR_WANTS = 64,     /* in one question; a run of entries each */
+    LIMIT_REPAIR_RUNS = 16384,   /* of equal slots, in one answer */
+    LIMIT_REPAIR_PEERS = 32,     /* that are asked at once */
+    /* Entries that replace the end of a log in one step, in memory together. */
+    LIMIT_REPAIR_REPLACE_SIZE_MAX = 256 * LIMIT_MIB,
 
     /* --- parts of one gathered write --- */
 
@@ -66,6 +100,13 @@ _Static_assert(LIMIT_MESSAGE_SIZE_MAX + LIMIT_ENTRY_OVERHEAD_SIZE_MAX <= LIMIT_F
                "a follower can forward any request in one frame");
 _Static_assert(LIMIT_CHUNK_SIZE_MAX + LIMIT_ENTRY_OVERHEAD_SIZE_MAX <= LIMIT_FRAME_SIZE_MAX,
                "a chunk of a part fits in one frame");
+_Static_assert(LIMIT_UNCOMMITTED_ENTRIES < LIMIT_APPEND_ENTRIES_MAX,
+               "a leader's own limit comes before libraft's limit per peer");
+_Static_assert(LIMIT_FRAME_SIZE_MAX <= LIMIT_UNAPPLIED_SIZE_MAX / 2, "one append always has room");
+_Static_assert(LIMIT_ENTRY_SIZE_MAX + LIMIT_REPAIR_RUNS * 64 <= LIMIT_REPAIR_ANSWER_SIZE_MAX,
+               "an answer about the longest list of runs has room for an entry");
+_Static_assert(LIMIT_REPAIR_ANSWER_SIZE_MAX <= LIMIT_FRAME_SIZE_MAX, "an answer fits in a frame");
+_Static_assert(LIMIT_NODES_MAX < LIMIT_REPAIR_PEERS, "every node of a cluster can be asked");
 _Static_assert(LIMIT_STRING_SIZE_MAX < LIMIT_ENTRY_SIZE_MAX,
                "a row of one string fits in one record");
 _Static_assert(LIMIT_SERIES_KEY_SIZE_MAX < LIMIT_ENTRY_SIZE_MAX, "a new series fits in one record");

@@ -26,34 +26,12 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/limits.h"
+#include "raft/configuration.h"
 #include "raft/entry.h"
 
 struct replica;
 
 enum replica_role { REPLICA_FOLLOWER, REPLICA_CANDIDATE, REPLICA_LEADER };
-
-/* What a server is in a configuration. */
-enum server_role { SERVER_SPARE, SERVER_STANDBY, SERVER_VOTER };
-
-struct server {
-    uint64_t id;
-    enum server_role role;
-    char address[LIMIT_ADDRESS_SIZE_MAX + 1]; /* "name@host:port", opaque here */
-};
-
-struct configuration {
-    uint64_t index; /* of the entry that made it */
-    size_t count;
-    struct server servers[LIMIT_NODES_MAX];
-};
-
-/* The bytes of an ENTRY_CHANGE, and back. A decoder of bytes from outside:
- * ERR_CORRUPT, never a crash. */
-void configuration_encode(const struct configuration *c, struct buf *out);
-MUST_CHECK enum err_code configuration_decode(struct bytes b, uint64_t index,
-                                              struct configuration *out, struct err *e);
-const struct server *configuration_find(const struct configuration *c, uint64_t id); /* NULL: none */
-size_t configuration_voters(const struct configuration *c);
 
 struct replica_options {
     uint64_t id;
@@ -81,8 +59,9 @@ enum event_type {
     EVENT_MESSAGE,            /* from a peer */
     EVENT_SUBMIT,             /* leader: entries to append */
     EVENT_HARD_STATE_DURABLE, /* the oldest ACTION_HARD_STATE that was out */
-    EVENT_APPEND_DURABLE,     /* everything up to (index, term) of an ACTION_APPEND is synced */
-    EVENT_LOG_READ,           /* answer to ACTION_READ_LOG */
+    EVENT_APPEND_DURABLE,     /* the ACTION_APPEND 'token' and all before it are synced */
+    EVENT_LOG_READ,           /* answer to ACTION_READ_LOG; fewer entries than asked are fine,
+                                 none means that they can't be read now */
     EVENT_APPLIED,            /* everything up to index */
     EVENT_CHECKPOINT,         /* a durable checkpoint of our own; the log keeps entries > cut */
     EVENT_INSTALLED,          /* answer to ACTION_INSTALL */
@@ -98,21 +77,25 @@ struct event {
     enum event_type type;
     uint64_t now_ms; /* monotonic; never falls */
 
-    uint64_t id;          /* MESSAGE: sender. TRANSFER: target or 0. SNAPSHOT_ENDED: peer */
+    uint64_t id;          /* MESSAGE: sender. TRANSFER: target or 0. SNAPSHOT_ENDED: peer.
+                             LEADER_GONE: the leader that is gone, 0: the one we follow */
     struct bytes message; /* MESSAGE: payload of PeerMessage.raft, not yet trusted */
     struct entry **entries; /* SUBMIT: index and term are set here; LOG_READ. Borrowed. */
     size_t count;
-    uint64_t index;       /* *_DURABLE, APPLIED, CHECKPOINT, INSTALLED, LOG_READ: first */
+    uint64_t index;       /* APPLIED, CHECKPOINT, INSTALLED, APPEND_DURABLE (last of the append),
+                             LOG_READ (first) */
     uint64_t term;        /* APPEND_DURABLE, CHECKPOINT, INSTALLED */
     uint64_t cut;         /* CHECKPOINT */
-    uint64_t token;       /* READ, LOG_READ */
+    uint64_t token;       /* READ, LOG_READ. APPEND_DURABLE: of the last ACTION_APPEND that is synced;
+                             0: of the first one out that ends with (index, term) */
     const struct configuration *configuration; /* CHANGE; CHECKPOINT: that of the checkpoint */
     unsigned heartbeat_ms, election_ms;        /* TIMERS */
 };
 
 enum action_type {
     ACTION_HARD_STATE, /* make (term, id = vote) durable in both copies */
-    ACTION_APPEND,     /* append entries[0 .. count); replaces from entries[0]->index on; sync */
+    ACTION_APPEND,     /* append entries[0 .. count); replaces from entries[0]->index on; sync;
+                          'token' comes back with EVENT_APPEND_DURABLE */
     ACTION_SEND,       /* 'message' to peer 'id'; may be lost */
     ACTION_READ_LOG,   /* read entries index .. index + count - 1 from disk, answer with token */
     ACTION_APPLY,      /* entries are committed and durable here: apply in order */
@@ -122,6 +105,7 @@ enum action_type {
                           in place of the log, then EVENT_INSTALLED */
     ACTION_ROLE,       /* role, term, id = leader or 0 */
     ACTION_CONFIGURATION, /* 'configuration' is now in force (appended, not yet committed) */
+    ACTION_CHANGE_FAILED, /* the change last asked for was not proposed, 'reason' says why */
     ACTION_CUT_OK,     /* entries <= index are no longer needed by libraft */
     ACTION_STOP,       /* safety is broken or memory ran out: stop the node, 'reason' says why */
 };
