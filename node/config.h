@@ -32,7 +32,7 @@ enum config_log_format { CONFIG_LOG_TEXT, CONFIG_LOG_JSON };
 
 struct config_peers {
     size_t count;
-    char items[LIMIT_VOTERS_MAX][LIMIT_ADDRESS_SIZE_MAX + 1]; /* sorted, without duplicates */
+    char items[LIMIT_NODES_MAX][LIMIT_ADDRESS_SIZE_MAX + 1]; /* sorted, without duplicates */
 };
 
 /* Plain data. Addresses are "host:port" or "[v6]:port". */
@@ -74,10 +74,5 @@ MUST_CHECK enum err_code config_load(const struct config_input *input, struct co
 /* Each option, its value and where it came from, one a line. */
 void config_print_origin(const struct config *c, struct buf *out);
 void config_print_help(struct buf *out);
-
-/* "host:port" split at the last colon, brackets of IPv6 taken off. ERR_INVALID says what is wrong. */
-MUST_CHECK enum err_code config_split_address(const char *address,
-                                              char host[LIMIT_ADDRESS_SIZE_MAX + 1], uint16_t *port,
-                                              struct err *e);
 
 #endif

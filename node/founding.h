@@ -27,10 +27,11 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/limits.h"
-#include "proto/tidemark/peer/v1/peer.pb-c.h"
 
 enum {
     FOUNDING_ASK_INTERVAL_MS = 200,
+    /* The founder asks again who said "empty": rarely, because it voids the other's questions. */
+    FOUNDING_ASK_AGAIN_MS = 2000,
     FOUNDING_TEXT_SIZE = 512,
     FOUNDING_RECORD_SIZE_MAX = 8 * LIMIT_KIB,
 };
@@ -46,22 +47,17 @@ struct founding_member {
 /* Sorted bytewise, without duplicates, our own among them. */
 struct founding_peers {
     size_t count; /* 0 and 1: this node founds alone */
-    char items[LIMIT_VOTERS_MAX][LIMIT_ADDRESS_SIZE_MAX + 1];
+    char items[LIMIT_NODES_MAX][LIMIT_ADDRESS_SIZE_MAX + 1];
 };
 
-/* What entry 1 was made from; kept in hard state (hard_state.founding) and
- * given to the peers it names. */
+/* What entry 1 was made from; kept in hard state (hard_state.founding, encoded
+ * by founding_wire.h) and given to the peers it names. */
 struct founding_record {
     uint64_t cluster_id;
     size_t count;
     struct founding_member members[LIMIT_VOTERS_MAX]; /* in order of peer_address */
     struct bytes configuration; /* payload of entry 1, the same bytes everywhere; borrowed */
 };
-
-void founding_record_encode(const struct founding_record *r, struct buf *out);
-/* Bytes from a peer or the disk. 'out->configuration' points into 'b'. */
-MUST_CHECK enum err_code founding_record_decode(struct bytes b, struct founding_record *out,
-                                                struct err *e);
 
 struct founding_options {
     struct founding_member self;
@@ -127,7 +123,7 @@ struct founding_action {
     const char *text;                         /* WAIT */
 };
 
-enum { FOUNDING_ACTIONS_MAX = LIMIT_VOTERS_MAX + 2 };
+enum { FOUNDING_ACTIONS_MAX = LIMIT_NODES_MAX + 2 };
 
 /* All that actions point to lives until the next step. */
 struct founding_actions {
@@ -152,7 +148,7 @@ bool founding_is_settled(const struct founding *f);
 const char *founding_text(const struct founding *f);
 void founding_close(struct founding *f); /* NULL is fine */
 
-/* Sorts, drops duplicates. ERR_FULL: more than LIMIT_VOTERS_MAX. */
+/* Sorts, drops duplicates. ERR_FULL: more than LIMIT_NODES_MAX; ERR_RANGE: one is too long. */
 MUST_CHECK enum err_code founding_peers_make(const char *const *addresses, size_t count,
                                              struct founding_peers *out, struct err *e);
 
@@ -170,16 +166,5 @@ struct founding_voter {
  * it is applied or the leadership ends). 'text' gets "cluster is forming, 1 of 3: waits for n2, n3". */
 bool founding_is_formed(const struct founding_voter *voters, size_t count,
                         char text[FOUNDING_TEXT_SIZE]);
-
-/* --- the wire --- */
-
-/* Appends a packed PeerMessage. */
-void founding_question_encode(const struct founding_question *q, struct buf *out);
-void founding_answer_encode(const struct founding_answer *a, struct buf *out);
-/* ERR_CORRUPT: a text too long, too many peers. 'out->record' points into 'm'. */
-MUST_CHECK enum err_code founding_question_decode(const Tidemark__Peer__V1__FoundQuestion *m,
-                                                  struct founding_question *out, struct err *e);
-MUST_CHECK enum err_code founding_answer_decode(const Tidemark__Peer__V1__FoundAnswer *m,
-                                                struct founding_answer *out, struct err *e);
 
 #endif
