@@ -15,11 +15,11 @@ TEST(crc32c, has_the_published_values)
     EXPECT_UINT(crc32c(0, data, sizeof data), 0x8a9136aa);
     memset(data, 0xff, sizeof data);
     EXPECT_UINT(crc32c(0, data, sizeof data), 0x62a8ab43);
-    for (uint8_t i = 0; i < sizeof data; i++) {
-        data[i] = i;
+    for (size_t i = 0; i < sizeof data; i++) {
+        data[i] = (uint8_t)i;
     }
     EXPECT_UINT(crc32c_bytes(bytes_of(data, sizeof data)), 0x46dd794e);
-    for (uint8_t i = 0; i < sizeof data; i++) {
+    for (size_t i = 0; i < sizeof data; i++) {
         data[i] = (uint8_t)(31 - i);
     }
     EXPECT_UINT(crc32c(0, data, sizeof data), 0x113fdb5c);

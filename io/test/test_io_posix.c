@@ -284,8 +284,7 @@ static pid_t hold_lock(const char *path)
     if (pid == 0) {
         struct file *lock = NULL;
         char code = (char)io_lock(io_posix(), path, &lock, NULL);
-        ssize_t n = write(ready[1], &code, 1);
-        while (n == 1) {
+        if (write(ready[1], &code, 1) == 1) {
             (void)pause();
         }
         _exit(1);

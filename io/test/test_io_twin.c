@@ -201,6 +201,25 @@ enum { DAMAGE_KINDS = 12, DAMAGE_READ_ERROR = 11, DAMAGE_REMOVED = 10 };
 
 static const char *const paths[] = {"hard.0", "hard.1"};
 
+static void lose_one_copy(unsigned writes, unsigned copy, unsigned kind)
+{
+    struct fixture f = fixture_open(text("vote 0"));
+    char last[16] = "vote 0";
+    for (unsigned i = 1; i <= writes; i++) {
+        (void)snprintf(last, sizeof last, "vote %u", i);
+        EXPECT_OK(io_twin_write(f.twin, text(last), &f.err));
+    }
+    damage(&f, paths[copy], kind);
+    EXPECT_OK(reopen(&f));
+    EXPECT(holds(&f, text(last)));
+    EXPECT_UINT(io_twin_bad_copies(f.twin), 1);
+    /* The damaged one was made good again: it serves alone. */
+    damage(&f, paths[1 - copy], 7);
+    EXPECT_OK(reopen(&f));
+    EXPECT(holds(&f, text(last)));
+    fixture_close(&f);
+}
+
 /* Rule B1 of the safety rules: a promise made is in both copies, whichever one
  * is lost. With copies that take turns, one of the two has the promise before. */
 TEST(io_twin, either_copy_alone_has_the_last_promise)
@@ -208,21 +227,7 @@ TEST(io_twin, either_copy_alone_has_the_last_promise)
     for (unsigned kind = 0; kind < DAMAGE_KINDS; kind++) {
         for (unsigned writes = 0; writes < 4; writes++) {
             for (unsigned copy = 0; copy < 2; copy++) {
-                struct fixture f = fixture_open(text("vote 0"));
-                char last[16] = "vote 0";
-                for (unsigned i = 1; i <= writes; i++) {
-                    (void)snprintf(last, sizeof last, "vote %u", i);
-                    EXPECT_OK(io_twin_write(f.twin, text(last), &f.err));
-                }
-                damage(&f, paths[copy], kind);
-                EXPECT_OK(reopen(&f));
-                EXPECT(holds(&f, text(last)));
-                EXPECT_UINT(io_twin_bad_copies(f.twin), 1);
-                /* The damaged one was made good again: it serves alone. */
-                damage(&f, paths[1 - copy], 7);
-                EXPECT_OK(reopen(&f));
-                EXPECT(holds(&f, text(last)));
-                fixture_close(&f);
+                lose_one_copy(writes, copy, kind);
             }
         }
     }

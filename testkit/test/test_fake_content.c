@@ -227,8 +227,8 @@ static void play(uint64_t seed)
     struct random r = random_seeded(seed);
     struct fake_content c = {.diverged = false};
     struct model m;
-    char now[SECTORS_MAX + 1];
-    char found[SECTORS_MAX + 1];
+    char now[SECTORS_MAX + 1] = "";
+    char found[SECTORS_MAX + 1] = "";
     model_settle(&m, "");
     for (unsigned step = 0; step < 60; step++) {
         struct fake_disk_chooser chooser = {keep_none, NULL, &r};

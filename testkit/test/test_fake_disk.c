@@ -45,7 +45,7 @@ static void write_sectors(struct fixture *f, struct file *file, uint64_t first, 
                           char letter)
 {
     uint8_t *data = mem_alloc(count * SECTOR);
-    memset(data, letter, count * SECTOR);
+    memset(data, (unsigned char)letter, count * SECTOR);
     struct bytes part = bytes_of(data, count * SECTOR);
     EXPECT_OK(file_write_at(file, first * SECTOR, &part, 1, &f->err));
     mem_free(data);
@@ -59,8 +59,10 @@ static const char *sectors_of(struct fixture *f, const char *path, char text[64]
     for (; fake_disk_peek(f->disk, path, count * SECTOR, data, SECTOR) == SECTOR; count++) {
         bool same = memcmp(data, data + 1, SECTOR - 1) == 0;
         text[count] = '?';
-        if (same) {
-            text[count] = data[0] == 0 ? '.' : (char)data[0];
+        if (same && data[0] == 0) {
+            text[count] = '.';
+        } else if (same) {
+            text[count] = (char)data[0];
         }
     }
     text[count] = '\0';
@@ -374,7 +376,7 @@ TEST(fake_disk, random_failures_reach_every_outcome)
     struct random r = random_seeded(11);
     for (unsigned i = 0; i < 300; i++) {
         struct fixture f = fixture_open();
-        char text[64];
+        char text[64] = "";
         make_durable(&f, "a", 2, 'a');
         struct file *file = open_new(&f, "a");
         write_sectors(&f, file, 0, 2, 'b');
