@@ -1,0 +1,637 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "node/member.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "node/member_internal.h"
+#include "tsdb/settings.h"
+
+static const char *const state_names[] = {
+    [MEMBER_OPENING] = "opening",   [MEMBER_FORMING] = "forming", [MEMBER_REPAIRING] = "repairing",
+    [MEMBER_STARTING] = "starting", [MEMBER_RUNNING] = "running", [MEMBER_LOCAL] = "standalone",
+    [MEMBER_STOPPING] = "stopping", [MEMBER_STOPPED] = "stopped",
+};
+
+#define BIT(state) (1U << (state))
+
+static const unsigned allowed[] = {
+    [MEMBER_OPENING] = BIT(MEMBER_FORMING) | BIT(MEMBER_REPAIRING) | BIT(MEMBER_STARTING) |
+                       BIT(MEMBER_LOCAL) | BIT(MEMBER_STOPPING),
+    [MEMBER_FORMING] = BIT(MEMBER_STARTING) | BIT(MEMBER_STOPPING),
+    [MEMBER_REPAIRING] = BIT(MEMBER_STARTING) | BIT(MEMBER_STOPPING),
+    [MEMBER_STARTING] = BIT(MEMBER_RUNNING) | BIT(MEMBER_REPAIRING) | BIT(MEMBER_STOPPING),
+    [MEMBER_RUNNING] = BIT(MEMBER_STARTING) | BIT(MEMBER_STOPPING),
+    [MEMBER_LOCAL] = BIT(MEMBER_STOPPING),
+    [MEMBER_STOPPING] = BIT(MEMBER_STOPPED),
+    [MEMBER_STOPPED] = 0,
+};
+
+const char *member_state_name(enum member_state state)
+{
+    CHECK(state <= MEMBER_STOPPED);
+    return state_names[state];
+}
+
+void member_set_state(struct member *m, enum member_state next)
+{
+    CHECK((allowed[m->state] & BIT(next)) != 0);
+    CHECK((next == MEMBER_RUNNING) == (m->replica != NULL));
+    CHECK(next != MEMBER_STOPPED || m->jobs_out == 0);
+    log_info(m->log, "node", "state", "from=%s to=%s", state_names[m->state], state_names[next]);
+    m->state = next;
+}
+
+bool member_is_ending(const struct member *m)
+{
+    return m->state >= MEMBER_STOPPING;
+}
+
+void member_say(struct member *m, const char *format, ...)
+{
+    char text[sizeof m->message];
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (strcmp(text, m->message) == 0) {
+        return;
+    }
+    memcpy(m->message, text, sizeof text);
+    if (text[0] != '\0') {
+        log_info(m->log, "node", "message", "text=\"%s\"", text);
+    }
+}
+
+/* --- jobs --- */
+
+void member_submit(struct member *m, struct job *job, enum lane lane, void (*work)(struct job *),
+                   void (*done)(struct job *))
+{
+    CHECK(m->state != MEMBER_STOPPED);
+    job->lane = lane;
+    job->work = work;
+    job->done = done;
+    job->submitted_ms = m->now_ms;
+    m->jobs_out++;
+    if (lane == LANE_LOG && m->log_jobs_out++ == 0) {
+        m->log_progress_ms = m->now_ms;
+    }
+    m->host.submit(m->host.context, job);
+}
+
+bool member_job_ended(struct member *m, const struct job *job)
+{
+    CHECK(m->jobs_out > 0);
+    m->jobs_out--;
+    if (job->lane == LANE_LOG) {
+        CHECK(m->log_jobs_out > 0);
+        m->log_jobs_out--;
+        m->log_progress_ms = m->now_ms;
+        const char *failed = storage_failed(m->storage);
+        if (failed != NULL) {
+            member_fail(m, "%s", failed);
+        }
+    }
+    return !member_is_ending(m);
+}
+
+struct hard_job {
+    struct job job;
+    struct member *member;
+    struct hard_state hard;
+};
+
+static void work_put_hard(struct job *job)
+{
+    struct hard_job *h = (struct hard_job *)job;
+    struct err e;
+    if (storage_put_hard(h->member->storage, &h->hard, &e) != ERR_OK) {
+        (void)storage_fail(h->member->storage, &e);
+    }
+}
+
+static void done_put_hard(struct job *job)
+{
+    struct hard_job *h = (struct hard_job *)job;
+    (void)member_job_ended(h->member, job);
+    mem_free(h);
+}
+
+void member_put_hard(struct member *m)
+{
+    struct hard_job *h = mem_zalloc(sizeof *h);
+    h->member = m;
+    h->hard = m->hard;
+    member_submit(m, &h->job, LANE_LOG, work_put_hard, done_put_hard);
+}
+
+struct control_job {
+    struct job job;
+    struct member *member;
+    struct control control;
+};
+
+static void work_put_control(struct job *job)
+{
+    struct control_job *c = (struct control_job *)job;
+    struct err e;
+    if (storage_put_control(c->member->storage, &c->control, &e) != ERR_OK) {
+        (void)storage_fail(c->member->storage, &e);
+    }
+}
+
+static void done_put_control(struct job *job)
+{
+    struct control_job *c = (struct control_job *)job;
+    (void)member_job_ended(c->member, job);
+    mem_free(c);
+}
+
+void member_put_control(struct member *m)
+{
+    struct control_job *c = mem_zalloc(sizeof *c);
+    c->member = m;
+    c->control = m->control;
+    member_submit(m, &c->job, LANE_LOG, work_put_control, done_put_control);
+}
+
+/* --- opening --- */
+
+struct open_job {
+    struct job job;
+    struct member *member;
+    struct tsdb *db;
+    enum err_code code;
+    struct err err;
+};
+
+static void work_open(struct job *job)
+{
+    struct open_job *o = (struct open_job *)job;
+    struct member *m = o->member;
+    struct tsdb_options options = {
+        .io = storage_io(m->storage),
+        .log = m->log,
+        .dir = storage_tsdb_dir(m->storage),
+        .checkpoint_index = m->control.checkpoint_index,
+    };
+    o->code = tsdb_open(&options, &o->db, &o->err);
+}
+
+static void done_open(struct job *job)
+{
+    struct open_job *o = (struct open_job *)job;
+    struct member *m = o->member;
+    bool go = member_job_ended(m, job);
+    if (o->code != ERR_OK) {
+        if (go) {
+            member_fail(m, "checkpoint %" PRIu64 ": %s", m->control.checkpoint_index, o->err.text);
+        }
+    } else {
+        m->db = o->db;
+        m->applied_index = tsdb_applied_index(m->db);
+        m->applied_term = tsdb_applied_term(m->db);
+    }
+    mem_free(o);
+    if (go && m->db != NULL) {
+        member_begin(m);
+    }
+}
+
+static void open_state(struct member *m)
+{
+    struct open_job *o = mem_zalloc(sizeof *o);
+    o->member = m;
+    member_submit(m, &o->job, LANE_APPLY, work_open, done_open);
+}
+
+/* No entry is being applied yet: the loop may look into the tsdb. */
+void member_adopt_state(struct member *m)
+{
+    m->formed = tsdb_cluster_formed(m->db) || m->hard.cluster_formed;
+    uint64_t index = 0;
+    struct bytes bytes = tsdb_configuration(m->db, &index);
+    struct err e;
+    if (bytes.size > 0) {
+        if (configuration_decode(bytes, index, &m->committed, &e) != ERR_OK) {
+            member_fail(m, "checkpoint %" PRIu64 ": %s", m->control.checkpoint_index, e.text);
+            return;
+        }
+        m->configuration = m->committed;
+    }
+    member_load_settings(m);
+}
+
+static void found_or_resume(struct member *m)
+{
+    if (m->hard.cluster_id == 0 && m->peer_address_count > 1) {
+        member_set_state(m, MEMBER_FORMING);
+        member_found_start(m);
+    } else if (m->hard.cluster_id == 0) {
+        member_found_alone(m);
+    } else {
+        member_found_resume(m);
+    }
+}
+
+void member_begin(struct member *m)
+{
+    member_adopt_state(m);
+    if (member_is_ending(m)) {
+        return;
+    }
+    if (m->peer_address_count > 1) {
+        member_found_open(m);
+    }
+    if (member_is_ending(m)) {
+        return;
+    }
+    if (m->hard.cluster_id == 0 || m->control.era_count == 0) {
+        found_or_resume(m);
+        return;
+    }
+    if (m->control.eras[m->control.era_count - 1].log == CONTROL_LOG_LOCAL) {
+        member_go_local(m);
+        return;
+    }
+    member_dial(m);
+    member_raft_load(m);
+}
+
+void member_go_local(struct member *m)
+{
+    m->formed = true;
+    member_set_state(m, MEMBER_LOCAL);
+    member_local_start(m);
+}
+
+static void copy_options(struct member *m, const struct member_options *o)
+{
+    m->host = *o->host;
+    m->log = o->log;
+    m->storage = o->storage;
+    (void)snprintf(m->name, sizeof m->name, "%s", o->name);
+    (void)snprintf(m->peer_address, sizeof m->peer_address, "%s", o->peer_address);
+    (void)snprintf(m->client_address, sizeof m->client_address, "%s", o->client_address);
+    m->peer_address_count = o->peer_count;
+    m->peers = mem_array(o->peer_count + 1, sizeof *m->peers);
+    for (size_t i = 0; i < o->peer_count; i++) {
+        m->peers[i] = mem_strdup(o->peers[i]);
+    }
+    m->wal_level_new = o->wal_level;
+    m->random = random_seeded(o->seed);
+}
+
+struct member *member_open(const struct member_options *options, uint64_t now_ms)
+{
+    CHECK(options->host->submit != NULL);
+    CHECK(options->host->send != NULL);
+    CHECK(options->host->stopped != NULL);
+    CHECK(options->storage != NULL);
+    struct member *m = mem_zalloc(sizeof *m);
+    copy_options(m, options);
+    m->state = MEMBER_OPENING;
+    m->now_ms = now_ms;
+    m->opened_ms = now_ms;
+    m->token_next = 1;
+    m->hard = *storage_hard(m->storage);
+    m->control = *storage_control(m->storage);
+    open_state(m);
+    return m;
+}
+
+/* --- stopping --- */
+
+static void close_parts(struct member *m)
+{
+    if (m->stop_closed) {
+        return;
+    }
+    m->stop_closed = true;
+    member_raft_close(m);
+    member_repair_close(m);
+    member_found_close(m);
+    member_manage_close(m);
+    member_apply_clear(m);
+    member_reply_all(m, ERR_UNAVAILABLE, "the node is stopping");
+}
+
+static void end_if_idle(struct member *m)
+{
+    if (m->state == MEMBER_STOPPING && m->stop_closed && m->jobs_out == 0) {
+        member_set_state(m, MEMBER_STOPPED);
+        m->host.stopped(m->host.context, m->exit_code, m->reason);
+    }
+}
+
+void member_fail(struct member *m, const char *format, ...)
+{
+    if (member_is_ending(m) && m->exit_code != 0) {
+        return; /* the first reason is the one that helps */
+    }
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(m->reason, sizeof m->reason, format, args);
+    va_end(args);
+    log_error(m->log, "node", "fail-stop", "reason=\"%s\"", m->reason);
+    m->exit_code = 1;
+    if (!member_is_ending(m)) {
+        member_raft_close(m); /* RUNNING has a replica, STOPPING has none */
+        member_set_state(m, MEMBER_STOPPING);
+    }
+    close_parts(m);
+}
+
+struct give_up_job {
+    struct job job;
+    struct member *member;
+};
+
+static void work_give_up(struct job *job)
+{
+    struct storage *s = ((struct give_up_job *)job)->member->storage;
+    struct err e;
+    if (storage_failed(s) == NULL && storage_give_up_identity(s, &e) != ERR_OK) {
+        (void)storage_fail(s, &e);
+    }
+}
+
+static void done_give_up(struct job *job)
+{
+    struct member *m = ((struct give_up_job *)job)->member;
+    (void)member_job_ended(m, job);
+    mem_free(job);
+}
+
+void member_give_up_identity(struct member *m, const char *why)
+{
+    if (member_is_ending(m)) {
+        return;
+    }
+    log_error(m->log, "node", "identity-lost", "reason=\"%s\"", why);
+    (void)snprintf(m->reason, sizeof m->reason, "%s", why);
+    m->exit_code = MEMBER_EXIT_AGAIN;
+    struct give_up_job *g = mem_zalloc(sizeof *g);
+    g->member = m;
+    member_submit(m, &g->job, LANE_LOG, work_give_up, done_give_up);
+    member_raft_close(m);
+    member_set_state(m, MEMBER_STOPPING);
+    close_parts(m);
+}
+
+void member_stop(struct member *m, uint64_t deadline_ms)
+{
+    if (member_is_ending(m) || m->stop_asked) {
+        return;
+    }
+    m->stop_asked = true;
+    m->stop_by_ms = deadline_ms;
+    member_say(m, "stopping");
+    if (member_is_leader(m) && configuration_voters(&m->configuration) > 1) {
+        struct event ev = {.type = EVENT_TRANSFER};
+        (void)member_raft_step(m, &ev, NULL);
+    }
+    if (m->state == MEMBER_LOCAL && m->applied_index > m->control.checkpoint_index) {
+        member_propose_own(m, COMMAND_CHECKPOINT, (struct bytes){0});
+    }
+}
+
+/* Nothing is open that a clean stop should wait for. */
+static bool is_drained(const struct member *m)
+{
+    bool leading = member_is_leader(m) && configuration_voters(&m->configuration) > 1;
+    bool checkpoint_due =
+        m->state == MEMBER_LOCAL && m->applied_index > m->control.checkpoint_index;
+    return !leading && m->proposals_first == NULL && m->gathered_count == 0 &&
+           m->applying == NULL && !m->checkpoint_running && !checkpoint_due;
+}
+
+static void stop_tick(struct member *m)
+{
+    if (!m->stop_asked || member_is_ending(m)) {
+        return;
+    }
+    bool forced = m->now_ms >= m->stop_by_ms;
+    if (!forced && !is_drained(m)) {
+        return;
+    }
+    (void)snprintf(m->reason, sizeof m->reason, "stopped%s", forced ? " at the drain limit" : "");
+    member_raft_close(m);
+    member_set_state(m, MEMBER_STOPPING);
+    close_parts(m);
+}
+
+void member_close(struct member *m)
+{
+    if (m == NULL) {
+        return;
+    }
+    CHECK(m->jobs_out == 0 || m->state != MEMBER_STOPPED);
+    close_parts(m);
+    member_install_close(m);
+    tsdb_close(m->db);
+    while (m->free_batches != NULL) {
+        struct apply_batch *b = m->free_batches;
+        m->free_batches = b->next_free;
+        for (size_t i = 0; i < MEMBER_APPLY_ENTRIES_MAX; i++) {
+            tsdb_results_deinit(&b->results[i]);
+        }
+        mem_free(b);
+    }
+    for (size_t i = 0; i < m->peer_address_count; i++) {
+        mem_free(m->peers[i]);
+    }
+    mem_free(m->peers);
+    mem_free(m->apply_queue.items);
+    buf_deinit(&m->gather);
+    buf_deinit(&m->send_buf);
+    settings_unref(m->values);
+    actions_deinit(&m->actions);
+    repair_actions_deinit(&m->repair_actions);
+    log_map_deinit(&m->map);
+    mem_free(m);
+}
+
+/* --- time --- */
+
+void member_time(struct member *m, uint64_t now_ms)
+{
+    CHECK(now_ms >= m->now_ms);
+    m->now_ms = now_ms;
+}
+
+static void check_disk(struct member *m)
+{
+    if (m->log_jobs_out > 0 && m->now_ms >= m->log_progress_ms + MEMBER_DISK_HANG_MS) {
+        member_fail(m,
+                    "the disk of %s has not finished a write for %u ms: the node can't tell "
+                    "what is durable",
+                    storage_dir(m->storage), (unsigned)MEMBER_DISK_HANG_MS);
+    }
+}
+
+void member_tick(struct member *m, uint64_t now_ms)
+{
+    member_time(m, now_ms);
+    if (!member_is_ending(m)) {
+        check_disk(m);
+    }
+    if (!member_is_ending(m)) {
+        member_found_tick(m);
+        member_repair_tick(m);
+        member_raft_tick(m);
+        member_peer_tick(m);
+        member_install_tick(m);
+        member_snapshot_tick(m);
+        member_checkpoint_tick(m);
+        member_manage_tick(m);
+        member_mark(m);
+        member_expire(m);
+        stop_tick(m);
+    }
+    end_if_idle(m);
+}
+
+static uint64_t earliest(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+uint64_t member_deadline_ms(const struct member *m)
+{
+    uint64_t at = m->now_ms + MEMBER_PROGRESS_MS;
+    if (m->state == MEMBER_STOPPING || m->stop_asked) {
+        return m->now_ms + 10;
+    }
+    if (m->replica != NULL) {
+        at = earliest(at, replica_deadline_ms(m->replica));
+    }
+    if (m->leader_gone_ms != 0) {
+        at = earliest(at, m->leader_gone_ms);
+    }
+    if (m->state == MEMBER_STARTING) {
+        at = earliest(at, m->gate_open_ms);
+    }
+    if (m->mark_due) {
+        at = earliest(at, m->appended_ms + MEMBER_MARK_IDLE_MS);
+    }
+    if (m->manage != NULL || m->install != NULL || m->deadlines_ms != 0) {
+        at = earliest(at, m->now_ms + 20);
+    }
+    at = earliest(at, member_found_deadline_ms(m));
+    at = earliest(at, member_repair_deadline_ms(m));
+    return at <= m->now_ms ? m->now_ms + 1 : at;
+}
+
+/* --- looking --- */
+
+enum member_state member_state(const struct member *m)
+{
+    return m->state;
+}
+
+const struct configuration *member_configuration(const struct member *m)
+{
+    return &m->configuration;
+}
+
+struct tsdb *member_tsdb(const struct member *m)
+{
+    return m->db;
+}
+
+struct storage *member_storage(const struct member *m)
+{
+    return m->storage;
+}
+
+const struct member_host *member_host(const struct member *m)
+{
+    return &m->host;
+}
+
+struct peer *member_peer(struct member *m, uint64_t id)
+{
+    for (size_t i = 0; i < m->known_count; i++) {
+        if (m->known[i].id == id) {
+            return &m->known[i];
+        }
+    }
+    return NULL;
+}
+
+bool member_peer_connected(const struct member *m, uint64_t id)
+{
+    for (size_t i = 0; i < m->known_count; i++) {
+        if (m->known[i].id == id) {
+            return m->known[i].connected;
+        }
+    }
+    return false;
+}
+
+/* "name@host:port" -> does it carry this name? */
+static bool address_has_name(const char *address, const char *name)
+{
+    size_t size = strlen(name);
+    return strncmp(address, name, size) == 0 && address[size] == '@';
+}
+
+uint64_t member_peer_id(const struct member *m, const char *name)
+{
+    for (size_t i = m->configuration.count; i-- > 0;) { /* the newest of a name */
+        const struct server *s = &m->configuration.servers[i];
+        if (address_has_name(s->address, name)) {
+            return s->id;
+        }
+    }
+    return 0;
+}
+
+static bool is_healthy(const struct member *m)
+{
+    if (m->state == MEMBER_LOCAL) {
+        return true;
+    }
+    if (m->state != MEMBER_RUNNING || !m->formed) {
+        return false;
+    }
+    struct replica_status status = replica_status(m->replica);
+    return status.leader != 0 && !status.installing;
+}
+
+struct member_status member_status(const struct member *m)
+{
+    struct member_status s = {
+        .state = m->state,
+        .cluster_id = m->hard.cluster_id,
+        .directory_id = m->hard.directory_id,
+        .start_counter = m->hard.start_counter,
+        .applied_index = m->applied_index,
+        .checkpoint_index = m->control.checkpoint_index,
+        .checkpoint_ms = m->checkpoint_last_ms,
+        .checkpoint_bytes = m->checkpoint_last_bytes,
+        .wal_level = m->settings.wal_level,
+        .formed = m->formed,
+        .healthy = is_healthy(m),
+        .writes = m->writes,
+        .rows_written = m->rows_written,
+        .reads = m->reads,
+    };
+    (void)snprintf(s.name, sizeof s.name, "%s", m->name);
+    (void)snprintf(s.peer_address, sizeof s.peer_address, "%s", m->peer_address);
+    (void)snprintf(s.client_address, sizeof s.client_address, "%s", m->client_address);
+    (void)snprintf(s.message, sizeof s.message, "%s", m->message);
+    if (m->replica != NULL) {
+        s.replica = replica_status(m->replica);
+    } else {
+        s.replica = (struct replica_status){.term = m->hard.term,
+                                            .commit_index = m->applied_index,
+                                            .applied_index = m->applied_index,
+                                            .last_index = m->applied_index,
+                                            .durable_index = m->applied_index};
+    }
+    return s;
+}

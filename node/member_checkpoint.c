@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Checkpoints. The leader proposes the command; every node freezes its memory
+ * at that entry and then, on its own:
+ *
+ *   pool:   parts and manifest, durable
+ *   log:    the control file names the checkpoint; the start counter is raised
+ *   apply:  the frozen memory goes, files that nobody needs are removed
+ *   log:    entries that a majority no longer needs are cut away (safety.md E3) */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "node/member_internal.h"
+
+enum { RETRY_MS = 1000, KEEP_CHECKPOINTS = 2 };
+
+struct checkpoint_job {
+    struct job job;
+    struct member *member;
+    struct tsdb_checkpoint made;
+    struct control control;
+    struct hard_state hard; /* as the lane left it: the new start */
+    uint64_t keep[KEEP_CHECKPOINTS];
+    size_t keep_count;
+    enum err_code code;
+    struct err err;
+};
+
+static void work_write(struct job *job)
+{
+    struct checkpoint_job *c = (struct checkpoint_job *)job;
+    c->code = tsdb_checkpoint_write(c->member->db, &c->made, &c->err);
+}
+
+static void work_name(struct job *job)
+{
+    struct checkpoint_job *c = (struct checkpoint_job *)job;
+    struct storage *s = c->member->storage;
+    struct err e;
+    if (storage_failed(s) != NULL) {
+        return;
+    }
+    if (storage_put_control(s, &c->control, &e) != ERR_OK ||
+        storage_raise_counter(s, &e) != ERR_OK) {
+        (void)storage_fail(s, &e);
+        return;
+    }
+    c->hard = *storage_hard(s);
+}
+
+static void work_finish(struct job *job)
+{
+    struct checkpoint_job *c = (struct checkpoint_job *)job;
+    c->code = tsdb_checkpoint_finish(c->member->db, &c->err);
+    if (c->code == ERR_OK && c->keep_count > 0) {
+        c->code = tsdb_clean(c->member->db, c->keep, c->keep_count, &c->err);
+    }
+}
+
+static void fail_checkpoint(struct member *m, struct checkpoint_job *c)
+{
+    /* Memory is frozen and the next checkpoint waits for this one: a node that
+     * can't write its parts can't go on (D4). */
+    member_fail(m, "checkpoint: %s", c->err.text);
+    mem_free(c);
+}
+
+static void take_start(struct member *m, const struct hard_state *hard)
+{
+    m->hard.start_counter = hard->start_counter;
+    m->hard.start_count = hard->start_count;
+    memcpy(m->hard.starts, hard->starts, sizeof m->hard.starts);
+    if (m->hard.cluster_id != 0 && m->state != MEMBER_LOCAL) {
+        member_hello_changed(m);
+    }
+}
+
+static void reply_checkpoints(struct member *m, uint64_t index)
+{
+    struct member_request *r = m->checkpoint_requests.first;
+    while (r != NULL) {
+        struct member_request *next = r->next;
+        if (r->index <= index) {
+            list_remove(&m->checkpoint_requests, r);
+            member_reply_ok(r, index);
+        }
+        r = next;
+    }
+}
+
+static void tell_replica(struct member *m)
+{
+    uint64_t index = m->control.checkpoint_index;
+    uint64_t cut = member_checkpoint_majority(m);
+    uint64_t trailing = index > MEMBER_TRAILING_ENTRIES ? index - MEMBER_TRAILING_ENTRIES : 0;
+    struct event ev = {
+        .type = EVENT_CHECKPOINT,
+        .index = index,
+        .term = m->control.checkpoint_term,
+        .cut = cut < trailing ? cut : trailing,
+        .configuration = &m->checkpoint_configuration,
+    };
+    struct err e;
+    if (m->replica != NULL && member_raft_step(m, &ev, &e) != ERR_OK) {
+        log_warn(m->log, "raft", "checkpoint-not-taken", "reason=\"%s\"", e.text);
+    }
+}
+
+static void done_finish(struct job *job)
+{
+    struct checkpoint_job *c = (struct checkpoint_job *)job;
+    struct member *m = c->member;
+    if (!member_job_ended(m, job)) {
+        mem_free(c);
+        return;
+    }
+    if (c->code != ERR_OK) {
+        fail_checkpoint(m, c);
+        return;
+    }
+    m->checkpoint_running = false;
+    m->checkpoint_last_ms = m->now_ms - m->checkpoint_started_ms;
+    m->checkpoint_last_bytes = c->made.bytes_written;
+    log_info(m->log, "node", "checkpoint", "index=%" PRIu64 " ms=%" PRIu64 " bytes=%" PRIu64,
+             c->made.index, m->checkpoint_last_ms, c->made.bytes_written);
+    mem_free(c);
+    tell_replica(m);
+    if (member_is_ending(m)) {
+        return;
+    }
+    member_checkpoint_cut(m);
+    member_tell_progress(m);
+    reply_checkpoints(m, m->control.checkpoint_index);
+    member_apply_pump(m);
+}
+
+static void done_name(struct job *job)
+{
+    struct checkpoint_job *c = (struct checkpoint_job *)job;
+    struct member *m = c->member;
+    if (!member_job_ended(m, job)) {
+        mem_free(c);
+        return;
+    }
+    take_start(m, &c->hard);
+    c->keep[0] = c->made.index;
+    c->keep_count = m->install == NULL ? 1 : 0; /* parts that come in belong to no checkpoint yet */
+    if (c->keep_count > 0 && m->checkpoint_before != 0 && m->checkpoint_before != c->made.index) {
+        c->keep[c->keep_count++] = m->checkpoint_before; /* a transfer may still read it */
+    }
+    member_submit(m, job, LANE_APPLY, work_finish, done_finish);
+}
+
+static void done_write(struct job *job)
+{
+    struct checkpoint_job *c = (struct checkpoint_job *)job;
+    struct member *m = c->member;
+    if (!member_job_ended(m, job)) {
+        mem_free(c);
+        return;
+    }
+    if (c->code != ERR_OK) {
+        fail_checkpoint(m, c);
+        return;
+    }
+    m->checkpoint_before = m->control.checkpoint_index;
+    m->control.checkpoint_index = c->made.index;
+    m->control.checkpoint_term = c->made.term;
+    if (m->state == MEMBER_LOCAL) {
+        m->control.local_applied = c->made.index;
+    }
+    c->control = m->control;
+    member_submit(m, job, LANE_LOG, work_name, done_name);
+}
+
+void member_checkpoint_frozen(struct member *m)
+{
+    CHECK(!m->checkpoint_running);
+    m->checkpoint_running = true;
+    m->checkpoint_started_ms = m->now_ms;
+    m->checkpoint_configuration = m->committed;
+    struct checkpoint_job *c = mem_zalloc(sizeof *c);
+    c->member = m;
+    member_submit(m, &c->job, LANE_POOL, work_write, done_write);
+}
+
+/* --- cutting --- */
+
+static int compare_falling(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a;
+    uint64_t y = *(const uint64_t *)b;
+    return x < y ? 1 : x > y ? -1 : 0;
+}
+
+uint64_t member_checkpoint_majority(const struct member *m)
+{
+    uint64_t held[LIMIT_NODES_MAX];
+    size_t count = 0;
+    for (size_t i = 0; i < m->configuration.count; i++) {
+        const struct server *s = &m->configuration.servers[i];
+        if (s->role != SERVER_VOTER) {
+            continue;
+        }
+        held[count] = s->id == m->hard.directory_id ? m->control.checkpoint_index : 0;
+        for (size_t k = 0; k < m->known_count; k++) {
+            if (m->known[k].id == s->id) {
+                held[count] = m->known[k].checkpoint_index;
+            }
+        }
+        count++;
+    }
+    if (count == 0) {
+        return 0;
+    }
+    qsort(held, count, sizeof held[0], compare_falling);
+    uint64_t majority = held[count / 2];
+    return majority < m->control.checkpoint_index ? majority : m->control.checkpoint_index;
+}
+
+struct cut_job {
+    struct job job;
+    struct member *member;
+    enum storage_log log;
+    uint64_t index;
+    uint64_t term;
+};
+
+static void work_cut(struct job *job)
+{
+    struct cut_job *c = (struct cut_job *)job;
+    struct storage *s = c->member->storage;
+    struct wal *w = storage_wal(s, c->log);
+    struct err e;
+    if (w == NULL || storage_failed(s) != NULL || c->index < wal_index_first(w)) {
+        return;
+    }
+    if (wal_cut(w, c->index, c->term, &e) != ERR_OK) {
+        (void)storage_fail(s, &e);
+    }
+}
+
+static void done_cut(struct job *job)
+{
+    struct cut_job *c = (struct cut_job *)job;
+    (void)member_job_ended(c->member, job);
+    mem_free(c);
+}
+
+static void submit_cut(struct member *m, enum storage_log log, uint64_t index, uint64_t term)
+{
+    struct cut_job *c = mem_zalloc(sizeof *c);
+    c->member = m;
+    c->log = log;
+    c->index = index;
+    c->term = term;
+    member_submit(m, &c->job, LANE_LOG, work_cut, done_cut);
+}
+
+void member_checkpoint_cut(struct member *m)
+{
+    uint64_t index = m->control.checkpoint_index;
+    if (storage_has(m->storage, STORAGE_LOCAL)) {
+        submit_cut(m, STORAGE_LOCAL, index, m->control.checkpoint_term);
+    }
+    if (m->replica == NULL) {
+        return;
+    }
+    /* The replica still feeds followers from what is above its own cut. */
+    uint64_t term = 0;
+    uint64_t first = replica_status(m->replica).first_index;
+    if (first > 1 && replica_term_at(m->replica, first - 1, &term)) {
+        submit_cut(m, STORAGE_RAFT, first - 1, term);
+    }
+}
+
+/* --- when --- */
+
+static bool may_propose(const struct member *m)
+{
+    if (m->state == MEMBER_LOCAL) {
+        return m->local_ready;
+    }
+    return m->replica != NULL && m->formed && replica_status(m->replica).leader_ready;
+}
+
+static bool is_due(const struct member *m)
+{
+    if (m->applied_index <= m->control.checkpoint_index + 1) {
+        return false; /* nothing but the last checkpoint's own entry */
+    }
+    return m->now_ms >= m->checkpoint_next_ms || m->checkpoint_wanted;
+}
+
+void member_checkpoint_tick(struct member *m)
+{
+    if (m->db == NULL || m->checkpoint_running || !may_propose(m)) {
+        return;
+    }
+    if (m->checkpoint_next_ms == 0) {
+        m->checkpoint_next_ms = m->now_ms + m->settings.checkpoint_interval_ms;
+    }
+    if (!is_due(m) || m->now_ms < m->checkpoint_retry_ms) {
+        return;
+    }
+    m->checkpoint_wanted = false;
+    m->checkpoint_next_ms = m->now_ms + m->settings.checkpoint_interval_ms;
+    m->checkpoint_retry_ms = m->now_ms + RETRY_MS;
+    member_propose_own(m, COMMAND_CHECKPOINT, (struct bytes){0});
+}
+
+void member_checkpoint(struct member *m, struct member_request *r)
+{
+    member_start_request(m, r);
+    if (member_is_ending(m) || !may_propose(m)) {
+        member_reply_error(r, ERR_UNAVAILABLE, "a checkpoint is made by the leader: ask it");
+        return;
+    }
+    r->index = m->applied_index + 1; /* the next one holds at least what is applied now */
+    list_push(&m->checkpoint_requests, r);
+    member_propose_own(m, COMMAND_CHECKPOINT, (struct bytes){0});
+}

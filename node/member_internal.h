@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the parts of the member share. Only node/member*.c may include this.
+ *
+ *   member.c           life: opening, choosing a way, ticking, stopping
+ *   member_propose.c   commands: gathering into entries, answers, deadlines
+ *   member_apply.c     committed entries through the apply lane; local copies
+ *   member_local.c     commit without Raft: the local WAL alone
+ *   member_raft.c      replica events and actions; reads; the log lane's jobs
+ *   member_peer.c      hellos, messages, forwarding
+ *   member_found.c     founding a cluster, adopting one, joining one
+ *   member_repair.c    repair before joining; answering other nodes' repairs
+ *   member_checkpoint.c checkpoints and cutting the log
+ *   member_snapshot.c  sending a checkpoint to a peer, and installing one
+ *   member_manage.c    membership changes, transfer */
+#ifndef TIDEMARK_NODE_MEMBER_INTERNAL_H
+#define TIDEMARK_NODE_MEMBER_INTERNAL_H
+
+#include "base/check.h"
+#include "base/limits.h"
+#include "base/mem.h"
+#include "base/random.h"
+#include "node/founding.h"
+#include "node/founding_wire.h"
+#include "node/log_map.h"
+#include "node/member.h"
+#include "node/storage.h"
+#include "proto/tidemark/peer/v1/peer.pb-c.h"
+#include "raft/repair.h"
+
+enum {
+    MEMBER_PEERS_MAX = 2 * LIMIT_NODES_MAX,
+    MEMBER_BATCH_COMMANDS_MAX = 512, /* commands gathered into one entry */
+    MEMBER_BATCH_SIZE_MAX = 1 << 20, /* bytes after which an entry is proposed at once */
+    MEMBER_APPLY_ENTRIES_MAX = 64,   /* entries of one apply job */
+    MEMBER_MARK_IDLE_MS = 50,        /* safety.md A3 */
+    MEMBER_DISK_HANG_MS = 2000,      /* safety.md H2 */
+    MEMBER_PROGRESS_MS = 500,        /* how often peers are told of our progress */
+    MEMBER_CHUNK_SIZE = 256 * 1024,  /* of a checkpoint file in one message */
+    MEMBER_TRAILING_ENTRIES = 1024,  /* kept in the log below a checkpoint for slow followers */
+    MEMBER_GATE_MS = 1000,           /* how long a start waits for the voters' welcome */
+};
+
+/* The settings that the member itself follows, as last applied. */
+struct member_settings {
+    unsigned wal_level;
+    unsigned heartbeat_ms;
+    unsigned election_ms;
+    uint64_t checkpoint_interval_ms;
+    uint64_t wal_size_max;    /* bytes of log after which a checkpoint is asked for */
+    uint64_t memory_size_max; /* bytes of rows in memory; at half of it too */
+};
+
+/* One entry that was proposed here: whom to answer, in command order. */
+struct proposal {
+    struct proposal *next;
+    uint64_t index;
+    uint64_t term;
+    size_t count;
+    struct member_request *requests[]; /* NULL: cancelled */
+};
+
+/* Requests in a list of the member's (reads, forwards, checkpoints). */
+struct request_list {
+    struct member_request *first;
+    struct member_request *last;
+};
+
+/* Entries waiting to be applied, one reference each. */
+struct entry_queue {
+    struct entry **items;
+    size_t head, count, capacity;
+};
+
+/* Entries being applied, and their answers. */
+struct apply_batch {
+    struct job job; /* on LANE_APPLY, then for the local copy on LANE_LOG */
+    struct member *member;
+    struct apply_batch *next_free;
+    size_t count;
+    struct entry *entries[MEMBER_APPLY_ENTRIES_MAX];
+    struct tsdb_results results[MEMBER_APPLY_ENTRIES_MAX];
+    enum err_code code;
+    struct err err;
+    size_t memory_size; /* of the state's rows in memory, after it */
+    bool wait_copy;     /* answers wait until the local copy is synced */
+    bool copy_metadata_only;
+};
+
+struct peer {
+    uint64_t id;
+    bool connected;            /* both sides have welcomed each other */
+    bool unreachable;          /* its address refused, or the link broke */
+    uint64_t counter, nonce;   /* the start that it said */
+    uint64_t cluster_id;       /* that it said; only founding messages count unless it is ours */
+    uint64_t checkpoint_index; /* last one it said it holds durably */
+    uint64_t applied_index;
+    char client_address[LIMIT_ADDRESS_SIZE_MAX + 1];
+    char peer_address[LIMIT_ADDRESS_SIZE_MAX + 1];
+    char name[LIMIT_NAME_SIZE_MAX + 1];
+    uint64_t fetch_ms;     /* last time it fetched from our checkpoint */
+    bool sending_snapshot; /* the replica was told that a transfer runs */
+};
+
+struct answer_job;
+struct founding;
+struct install;
+struct manage;
+struct settings;
+
+struct member {
+    enum member_state state;
+    uint64_t now_ms;
+    uint64_t opened_ms;
+    struct member_host host;
+    const struct log *log;
+    struct storage *storage;
+    char name[LIMIT_NAME_SIZE_MAX + 1];
+    char peer_address[LIMIT_ADDRESS_SIZE_MAX + 1];
+    char client_address[LIMIT_ADDRESS_SIZE_MAX + 1];
+    char **peers; /* founders' addresses, sorted */
+    size_t peer_address_count;
+    unsigned wal_level_new;
+    struct random random;
+
+    struct hard_state hard;  /* as last given to the log lane */
+    struct control control;  /* the same */
+    struct settings *values; /* all of them, as last applied */
+    struct member_settings settings;
+    size_t jobs_out;
+    size_t log_jobs_out;
+    uint64_t log_progress_ms; /* when the log lane last finished a job, or got its first */
+    bool mark_due;            /* a log was written to since the last MARK */
+    uint64_t appended_ms;
+    char message[400]; /* for people; see member_say() */
+
+    struct tsdb *db;
+    uint64_t applied_index;
+    uint64_t applied_term;
+    bool formed;
+    struct configuration configuration; /* in force, as far as known */
+    struct configuration committed;     /* as applied */
+
+    /* proposing */
+    struct buf gather; /* commands of the next entry */
+    struct member_request *gathered[MEMBER_BATCH_COMMANDS_MAX];
+    size_t gathered_count;
+    struct proposal *proposals_first, *proposals_last;
+    struct request_list forwards; /* handed to the leader, by token */
+    uint64_t token_next;
+    uint64_t deadlines_ms; /* when to look for requests past their deadline */
+
+    /* applying */
+    struct entry_queue apply_queue;
+    struct apply_batch *applying; /* NULL: the apply lane has no entries of ours */
+    struct apply_batch *free_batches;
+
+    /* raft */
+    struct replica *replica;
+    uint64_t generation; /* of the replica; answers to an older one are ignored */
+    struct actions actions;
+    bool running_actions;
+    struct request_list reads_asked;   /* the replica proves leadership for them */
+    struct request_list reads_remote;  /* the leader was asked for its read index */
+    struct request_list reads_waiting; /* for applied_index */
+    struct request_list status_asked;  /* of peers */
+    uint64_t leader_gone_ms;           /* 0: no; else when EVENT_LEADER_GONE is due (safety.md I) */
+    uint64_t leader_gone_id;
+    uint64_t leader_gone_again_ms;
+    uint64_t gate_open_ms; /* STARTING: who is silent until then is out of reach */
+    bool gate_ready;
+    struct identity_gate gate; /* STARTING: every voter in reach is asked first (B2) */
+    struct entry **loaded;     /* STARTING: whole entries of the log */
+    size_t loaded_count;
+    uint64_t loaded_first;
+    bool loaded_ready;
+    struct configuration log_configuration; /* the newest one in the loaded log; index 0: none */
+
+    /* local commit */
+    uint64_t local_index; /* of the last entry given to the local WAL */
+    uint64_t local_term;
+    bool local_ready; /* the local WAL is replayed */
+
+    /* peers */
+    struct peer known[MEMBER_PEERS_MAX];
+    size_t known_count;
+    uint64_t progress_ms; /* when to tell them again */
+    struct buf send_buf;  /* reused */
+
+    /* founding and joining */
+    struct founding *founding;
+    uint64_t found_ms; /* when to ask the peers again */
+    uint64_t join_ms;  /* when to ask again to be added */
+    bool formed_proposed;
+
+    /* repair */
+    struct repair *repair;
+    struct repair_actions repair_actions;
+    struct log_map map; /* of the Raft log; valid in REPAIRING and at start */
+    struct configuration repair_configurations[3];
+    struct repair_status repair_total; /* of all repairs since the start */
+    struct answer_job *answering;      /* what was read from disk for the question at hand */
+    bool restart_for_term;             /* STARTING: only to raise the term (C2.3) */
+
+    /* checkpoints */
+    bool checkpoint_running;
+    uint64_t checkpoint_started_ms;
+    uint64_t checkpoint_next_ms;
+    uint64_t checkpoint_last_ms, checkpoint_last_bytes;
+    uint64_t checkpoint_retry_ms;
+    uint64_t checkpoint_before; /* the one before the newest; kept for transfers */
+    uint64_t log_size;          /* of entries applied since the last checkpoint */
+    bool checkpoint_wanted;     /* before its time: log or memory has grown */
+    struct configuration checkpoint_configuration; /* committed as of the freeze */
+    struct request_list checkpoint_requests;
+    struct install *install;
+    size_t views; /* pinned by scans */
+
+    struct manage *manage;
+
+    /* stopping */
+    int exit_code;
+    char reason[ERR_TEXT_SIZE];
+    uint64_t stop_by_ms;
+    bool stop_asked;
+    bool stop_closed;
+
+    uint64_t writes, rows_written, reads;
+};
+
+/* --- member.c --- */
+
+void member_set_state(struct member *m, enum member_state next);
+/* The node can't keep its promises: stops taking part at once, ends with 1. */
+void member_fail(struct member *m, const char *format, ...) ERR_FORMAT(2, 3);
+/* What a person should know now; "" clears it. Logged when it changes. */
+void member_say(struct member *m, const char *format, ...) ERR_FORMAT(2, 3);
+bool member_is_ending(const struct member *m);
+void member_submit(struct member *m, struct job *job, enum lane lane, void (*work)(struct job *),
+                   void (*done)(struct job *));
+/* First statement of every job's done(): keeps the books. False: the member is
+ * ending or the disk failed, only free the job. */
+bool member_job_ended(struct member *m, const struct job *job);
+/* Hands the current m->hard (m->control) to the log lane. */
+void member_put_hard(struct member *m);
+void member_put_control(struct member *m);
+/* The directory is ready: log loaded whole, or repair, or local. */
+void member_begin(struct member *m);
+void member_adopt_state(struct member *m);
+void member_go_local(struct member *m);
+/* This directory may no longer vote under its id (safety.md B3): its data is set
+ * aside, the process starts again as a newcomer. */
+void member_give_up_identity(struct member *m, const char *why);
+struct peer *member_peer(struct member *m, uint64_t id); /* NULL: unknown */
+struct peer *member_peer_add(struct member *m, uint64_t id);
+
+/* --- member_propose.c --- */
+
+void member_reply_error(struct member_request *r, enum err_code code, const char *format, ...)
+    ERR_FORMAT(3, 4);
+void member_reply_ok(struct member_request *r, uint64_t index);
+/* The proposals' entry 'index' of 'term' was applied with these results. */
+void member_resolve(struct member *m, uint64_t index, uint64_t term,
+                    const struct tsdb_results *results);
+/* The log from 'index' on is replaced: what was proposed there is lost, for certain. */
+void member_lost_from(struct member *m, uint64_t index);
+/* Every public call that takes a request begins with this. */
+void member_start_request(struct member *m, struct member_request *r);
+/* The entry at 'index' was not written after all (the disk is full). */
+void member_refuse_proposal(struct member *m, uint64_t index, enum err_code code, const char *text);
+/* Every open request ends with this (stopping). */
+void member_reply_all(struct member *m, enum err_code code, const char *text);
+void member_expire(struct member *m);
+void list_push(struct request_list *list, struct member_request *r);
+void list_remove(struct request_list *list, struct member_request *r);
+struct member_request *list_find(const struct request_list *list, uint64_t token);
+bool member_is_leader(const struct member *m);
+/* Client address of the leader, "" when unknown. */
+const char *member_leader_address(struct member *m, char dst[LIMIT_ADDRESS_SIZE_MAX + 1]);
+/* Proposes a command that no client waits for. */
+void member_propose_own(struct member *m, enum command_kind kind, struct bytes body);
+
+/* --- member_apply.c --- */
+
+void member_apply_push(struct member *m, struct entry *entry); /* takes the reference */
+void member_apply_pump(struct member *m);
+void member_apply_clear(struct member *m);
+void member_load_settings(struct member *m); /* before the lanes run, or from a result */
+void member_serve_reads(struct member *m);
+
+/* --- member_local.c --- */
+
+void member_local_start(struct member *m);
+/* Appends the entry (its index and term are set here) and applies it. */
+void member_local_submit(struct member *m, struct entry *entry);
+
+/* --- member_raft.c --- */
+
+/* STARTING: loads the log on the log lane, waits for the gate, starts. */
+void member_raft_load(struct member *m);
+void member_raft_try_start(struct member *m);
+void member_raft_close(struct member *m);
+/* One event into the replica, its actions run. */
+enum err_code member_raft_step(struct member *m, struct event *event, struct err *e);
+void member_raft_tick(struct member *m);
+void member_raft_read(struct member *m, struct member_request *r);
+void member_mark(struct member *m);
+void member_configuration_changed(struct member *m, const struct configuration *c);
+void member_run_actions(struct member *m);
+
+/* --- member_peer.c --- */
+
+void member_peer_tick(struct member *m);
+void member_dial(struct member *m);
+void member_tell_progress(struct member *m);
+void member_forward(struct member *m, const struct command *command, struct member_request *r);
+void member_forward_read(struct member *m, struct member_request *r);
+/* Fields of PeerMessage that carry another message's bytes. */
+enum {
+    PEER_FIELD_RAFT = 1,
+    PEER_FIELD_REPAIR_QUESTION = 2,
+    PEER_FIELD_REPAIR_ANSWER = 3,
+    PEER_FIELD_FOUND_QUESTION = 4,
+    PEER_FIELD_FOUND_ANSWER = 5,
+    PEER_FIELD_HELLO = 13,
+};
+void member_send_bytes(struct member *m, uint64_t peer_id, uint32_t field, struct bytes body);
+void member_send_message(struct member *m, uint64_t peer_id,
+                         const Tidemark__Peer__V1__PeerMessage *message);
+/* The peer that listens at an address, 0: none known. */
+uint64_t member_peer_at(const struct member *m, const char *address);
+/* Our Hello is no longer true: tell the host and everybody who is connected. */
+void member_hello_changed(struct member *m);
+
+/* --- member_found.c --- */
+
+void member_found_open(struct member *m);
+void member_found_resume(struct member *m);
+void member_found_start(struct member *m);
+/* LOCAL: a new directory gets the level that it was started with. */
+void member_local_first(struct member *m);
+void member_found_alone(struct member *m);
+void member_found_tick(struct member *m);
+uint64_t member_found_deadline_ms(const struct member *m);
+void member_found_peer(struct member *m, const char *address, bool up);
+void member_found_question(struct member *m, uint64_t peer_id, struct bytes question);
+void member_found_answer(struct member *m, struct bytes answer);
+void member_found_close(struct member *m);
+void member_formed_tick(struct member *m);
+
+/* --- member_repair.c --- */
+
+void member_repair_start(struct member *m);
+void member_repair_tick(struct member *m);
+void member_repair_message(struct member *m, uint64_t peer_id, struct bytes answer);
+void member_repair_question(struct member *m, uint64_t peer_id, struct bytes question);
+void member_repair_peers(struct member *m);
+void member_repair_installed(struct member *m, uint64_t index, uint64_t term);
+void member_repair_close(struct member *m);
+uint64_t member_repair_deadline_ms(const struct member *m);
+/* Damage found while running (safety.md C6): leave, repair, come back. */
+void member_repair_again(struct member *m, const char *what);
+
+/* --- member_checkpoint.c --- */
+
+void member_checkpoint_tick(struct member *m);
+void member_checkpoint_frozen(struct member *m);
+/* Highest checkpoint that a majority of voters hold durably, 0: none (safety.md E3). */
+uint64_t member_checkpoint_majority(const struct member *m);
+void member_checkpoint_cut(struct member *m);
+
+/* --- member_snapshot.c --- */
+
+void member_fetch_question(struct member *m, uint64_t peer_id,
+                           const Tidemark__Peer__V1__FetchQuestion *question);
+void member_fetch_answer(struct member *m, uint64_t peer_id,
+                         const Tidemark__Peer__V1__FetchAnswer *answer);
+/* Fetches checkpoint 'index' (at least) from a peer and puts it in place of the state. */
+void member_install_start(struct member *m, uint64_t peer_id, uint64_t index, uint64_t term,
+                          bool for_repair);
+void member_install_tick(struct member *m);
+void member_install_close(struct member *m);
+void member_snapshot_tick(struct member *m);
+
+/* --- member_manage.c --- */
+
+void member_manage_tick(struct member *m);
+void member_manage_role(struct member *m);
+void member_manage_failed(struct member *m, const char *reason);
+void member_manage_close(struct member *m);
+void member_join_request(struct member *m, uint64_t peer_id, const char *name,
+                         const char *peer_address);
+
+#endif

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Commit without Raft: one node, the local WAL decides. What a reply waits for
+ * is the level's promise (design, levels): off nothing, sync the group sync,
+ * flush the write into the file system. Metadata is synced at every level. */
+#include <inttypes.h>
+
+#include "node/member_internal.h"
+
+/* --- replay: the WAL behind the checkpoint --- */
+
+struct replay_job {
+    struct job job;
+    struct member *member;
+    uint64_t from;
+    uint64_t last;
+    uint64_t term;
+    size_t count;
+    struct entry *entries[MEMBER_APPLY_ENTRIES_MAX];
+};
+
+static struct entry *entry_of(const struct wal_entry *w)
+{
+    return entry_new(ENTRY_COMMAND, w->index, w->term, w->payload);
+}
+
+static void work_replay(struct job *job)
+{
+    struct replay_job *r = (struct replay_job *)job;
+    struct wal *w = storage_wal(r->member->storage, STORAGE_LOCAL);
+    struct wal_entry found[MEMBER_APPLY_ENTRIES_MAX];
+    struct buf storage = {0};
+    struct err e;
+    r->last = wal_index_last(w);
+    uint64_t from = r->from < wal_index_first(w) ? wal_index_first(w) : r->from;
+    if (from <= r->last) {
+        if (wal_read(w, from, MEMBER_APPLY_ENTRIES_MAX, MEMBER_BATCH_SIZE_MAX, &storage, found,
+                     &r->count, &e) != ERR_OK) {
+            (void)storage_fail(r->member->storage, &e);
+            r->count = 0;
+        }
+        for (size_t i = 0; i < r->count; i++) {
+            r->entries[i] = entry_of(&found[i]);
+        }
+    }
+    if (wal_index_last(w) > 0) {
+        (void)wal_term_at(w, wal_index_last(w), &r->term);
+    }
+    buf_deinit(&storage);
+}
+
+static void done_replay(struct job *job);
+
+static void replay_from(struct member *m, uint64_t from)
+{
+    struct replay_job *r = mem_zalloc(sizeof *r);
+    r->member = m;
+    r->from = from;
+    member_submit(m, &r->job, LANE_LOG, work_replay, done_replay);
+}
+
+static void replayed(struct member *m, uint64_t last, uint64_t term)
+{
+    m->local_index = last > m->applied_index ? last : m->applied_index;
+    if (term > m->local_term) {
+        m->local_term = term;
+    }
+    m->local_ready = true;
+    member_local_first(m);
+    member_say(m, "%s", "");
+    log_info(m->log, "node", "replayed", "index=%" PRIu64, m->local_index);
+}
+
+static void done_replay(struct job *job)
+{
+    struct replay_job *r = (struct replay_job *)job;
+    struct member *m = r->member;
+    bool go = member_job_ended(m, job);
+    for (size_t i = 0; i < r->count; i++) {
+        if (go) {
+            member_apply_push(m, r->entries[i]);
+        } else {
+            entry_unref(r->entries[i]);
+        }
+    }
+    if (go) {
+        member_apply_pump(m);
+        if (r->count > 0) {
+            replay_from(m, m->apply_queue.items[m->apply_queue.count - 1]->index + 1);
+        } else {
+            replayed(m, r->last, r->term);
+        }
+    }
+    mem_free(r);
+}
+
+void member_local_start(struct member *m)
+{
+    const struct control_era *era = &m->control.eras[m->control.era_count - 1];
+    m->local_term = era->term_first;
+    if (m->applied_term > m->local_term) {
+        m->local_term = m->applied_term;
+    }
+    member_say(m, "replaying the local WAL from index %" PRIu64, m->applied_index + 1);
+    replay_from(m, m->applied_index + 1);
+}
+
+/* --- committing --- */
+
+struct commit_job {
+    struct job job;
+    struct member *member;
+    struct entry *entry;
+    bool append;
+    bool sync;
+    bool metadata;
+    bool no_space;
+    struct err err;
+};
+
+static void work_commit(struct job *job)
+{
+    struct commit_job *c = (struct commit_job *)job;
+    struct storage *s = c->member->storage;
+    struct wal_entry record = {
+        .index = c->entry->index,
+        .term = c->entry->term,
+        .type = c->metadata ? WAL_METADATA : WAL_COMMAND,
+        .payload = entry_payload(c->entry),
+    };
+    if (c->append && storage_failed(s) == NULL) {
+        enum err_code code =
+            wal_append(storage_wal(s, STORAGE_LOCAL), &record, 1, record.index - 1, &c->err);
+        if (code == ERR_NO_SPACE) {
+            c->no_space = true;
+            return;
+        }
+        if (code != ERR_OK) {
+            (void)storage_fail(s, &c->err);
+            return;
+        }
+    }
+    if (c->sync) {
+        storage_want_sync(s, STORAGE_LOCAL);
+    }
+}
+
+static void done_commit(struct job *job)
+{
+    struct commit_job *c = (struct commit_job *)job;
+    struct member *m = c->member;
+    bool go = member_job_ended(m, job);
+    if (go && c->no_space) {
+        /* Nothing was written: the index is skipped, which a local WAL may. */
+        member_say(m, "disk full: %s", c->err.text);
+        member_refuse_proposal(m, c->entry->index, ERR_NO_SPACE, c->err.text);
+    } else if (go) {
+        member_apply_push(m, entry_ref(c->entry));
+        member_apply_pump(m);
+    }
+    entry_unref(c->entry);
+    mem_free(c);
+}
+
+void member_local_submit(struct member *m, struct entry *entry)
+{
+    CHECK(m->state == MEMBER_LOCAL);
+    CHECK(entry->index == m->local_index + 1);
+    m->local_index = entry->index;
+    struct commit_job *c = mem_zalloc(sizeof *c);
+    c->member = m;
+    c->entry = entry_ref(entry);
+    c->metadata = command_is_metadata((enum command_kind)entry->payload[0]);
+    c->append = c->metadata || m->settings.wal_level != 0;
+    c->sync = c->metadata || m->settings.wal_level == 1;
+    if (c->append) {
+        m->mark_due = true;
+        m->appended_ms = m->now_ms;
+    }
+    member_submit(m, &c->job, LANE_LOG, work_commit, done_commit);
+}
