@@ -78,9 +78,10 @@ struct wal_options {
     uint64_t directory_id;
     uint32_t timeline;     /* of new segments; at least that of those found */
     uint64_t segment_size; /* a power of two, 64 KiB .. 1 GiB; must be that of the segments found */
-    enum wal_recovery_mode recovery_mode; /* local role; the Raft log always keeps everything whole */
-    bool fresh;                   /* the directory has never held a log: 'extent' is ignored */
-    struct wal_extent extent;     /* the last one that extent_changed() made durable */
+    enum wal_recovery_mode
+        recovery_mode;             /* local role; the Raft log always keeps everything whole */
+    bool fresh;                    /* the directory has never held a log: 'extent' is ignored */
+    struct wal_extent extent;      /* the last one that extent_changed() made durable */
     unsigned recycle_segments_max; /* cut segments kept, zeroed, for new use */
 
     /* Makes the new extent durable before it returns; called by wal_open(),
@@ -92,30 +93,30 @@ struct wal_options {
 /* One index that the log held and can't give back now. */
 struct wal_hole {
     uint64_t index;
-    uint64_t term;     /* 0: not known */
-    bool unknown;      /* identity lost: what stood here may have been any entry */
+    uint64_t term;      /* 0: not known */
+    bool unknown;       /* identity lost: what stood here may have been any entry */
     enum wal_type type; /* valid unless unknown */
-    uint64_t lsn;      /* where it stood, 0: not known */
-    uint32_t size;     /* of the payload, valid unless unknown */
-    uint32_t crc;      /* of the stored payload, valid unless unknown */
+    uint64_t lsn;       /* where it stood, 0: not known */
+    uint32_t size;      /* of the payload, valid unless unknown */
+    uint32_t crc;       /* of the stored payload, valid unless unknown */
 };
 
 /* What wal_open() found and did. Positions are LSNs; see wal_lsn_text(). */
 struct wal_report {
     uint64_t lsn_first;
-    uint64_t lsn_end;          /* where the next record goes */
-    uint64_t lsn_durable;      /* highest durable position that was stated anywhere */
+    uint64_t lsn_end;     /* where the next record goes */
+    uint64_t lsn_durable; /* highest durable position that was stated anywhere */
     uint64_t records_whole;
-    uint64_t records_torn;     /* dropped: never acknowledged */
+    uint64_t records_torn; /* dropped: never acknowledged */
     uint64_t bytes_torn;
-    uint64_t records_damaged;  /* identity known: holes */
-    uint64_t records_unknown;  /* identity lost */
-    uint64_t records_dropped;  /* whole, but dropped by the recovery mode; set aside under lost/ */
+    uint64_t records_damaged; /* identity known: holes */
+    uint64_t records_unknown; /* identity lost */
+    uint64_t records_dropped; /* whole, but dropped by the recovery mode; set aside under lost/ */
     uint64_t index_dropped_first, index_dropped_last; /* 0: none */
-    unsigned segments_missing; /* or short, or with a bad header */
+    unsigned segments_missing;                        /* or short, or with a bad header */
     unsigned segments;
-    bool stopped_at_damage;    /* point-in-time: the log ends before a hole */
-    uint64_t commit_stated;    /* highest commit index that a whole header states */
+    bool stopped_at_damage; /* point-in-time: the log ends before a hole */
+    uint64_t commit_stated; /* highest commit index that a whole header states */
 };
 
 /* --- life --- */
@@ -187,6 +188,10 @@ MUST_CHECK enum err_code wal_cut(struct wal *w, uint64_t index, uint64_t term, s
  * is held, the next entry is index + 1; old segments are removed. */
 MUST_CHECK enum err_code wal_reset(struct wal *w, uint64_t index, uint64_t term, struct err *e);
 
+/* Up to size_max bytes of work towards a zeroed file for the next segment, so that
+ * no append has to wait for it (safety.md A2). To be called between batches until *done. */
+MUST_CHECK enum err_code wal_prepare(struct wal *w, uint64_t size_max, bool *done, struct err *e);
+
 /* --- repair (safety.md A8, C1, C3) --- */
 
 /* Fills the hole at entry->index. When index, term, size and crc are those of the
@@ -199,8 +204,8 @@ MUST_CHECK enum err_code wal_replace(struct wal *w, const struct wal_entry *entr
                                      uint64_t commit, struct err *e);
 /* Checks up to size_max bytes of sealed segments from where the last call
  * stopped, round and round; a slot that fails becomes a hole. *scanned = bytes read. */
-MUST_CHECK enum err_code wal_scrub(struct wal *w, size_t size_max, size_t *scanned,
-                                   unsigned *found, struct err *e);
+MUST_CHECK enum err_code wal_scrub(struct wal *w, size_t size_max, size_t *scanned, unsigned *found,
+                                   struct err *e);
 
 /* --- looking at a stopped log (tidemark wal verify, dump) --- */
 
@@ -214,9 +219,9 @@ struct wal_view {
     uint64_t segment;
     uint64_t vgroups;
     uint32_t size;
-    const char *kind;    /* "command", "mark", "drop", ... */
-    const char *verdict; /* "whole", "torn", "damaged", "unknown" */
-    bool replaced;       /* a later record took its index */
+    const char *kind;     /* "command", "mark", "drop", ... */
+    const char *verdict;  /* "whole", "torn", "damaged", "unknown" */
+    bool replaced;        /* a later record took its index */
     struct bytes payload; /* of whole records; borrowed for the call */
 };
 

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "wal/wal.h"
+
+#include "wal/test/wal_fixture.h"
+
+enum { SIZE = 100 };
+
+static void open_raft(struct fixture *f)
+{
+    fixture_init(f, WAL_RAFT);
+    REQUIRE_OK(fixture_open(f));
+}
+
+TEST(wal, a_new_log_is_empty_and_names_its_extent)
+{
+    struct fixture f;
+    open_raft(&f);
+    EXPECT_UINT(wal_index_first(f.wal), 1);
+    EXPECT_UINT(wal_index_last(f.wal), 0);
+    EXPECT_UINT(f.extent.segment_first, 1);
+    EXPECT_UINT(f.extent.segment_last, 1);
+    EXPECT(fake_disk_has(f.disk, "log/000000010000000000000001"));
+    fixture_deinit(&f);
+}
+
+TEST(wal, entries_read_back_before_and_after_a_clean_stop)
+{
+    struct fixture f;
+    open_raft(&f);
+    fixture_fill(&f, 1, 20, 3, SIZE);
+    EXPECT_UINT(wal_index_durable(f.wal), 20);
+    for (unsigned round = 0; round < 2; round++) {
+        EXPECT_UINT(wal_index_last(f.wal), 20);
+        for (uint64_t i = 1; i <= 20; i++) {
+            EXPECT(fixture_reads(&f, i, 3, SIZE));
+        }
+        REQUIRE_OK(fixture_close_and_open(&f));
+        EXPECT_UINT(f.report.records_torn, 0);
+        EXPECT_UINT(f.report.records_damaged, 0);
+    }
+    fixture_deinit(&f);
+}
+
+TEST(wal, unsynced_entries_survive_a_kill)
+{
+    struct fixture f;
+    open_raft(&f);
+    REQUIRE_OK(fixture_append(&f, 1, 1, SIZE));
+    REQUIRE_OK(fixture_append(&f, 2, 1, SIZE));
+    REQUIRE_OK(fixture_kill_and_open(&f));
+    EXPECT_UINT(wal_index_last(f.wal), 2);
+    EXPECT(fixture_reads(&f, 2, 1, SIZE));
+    fixture_deinit(&f);
+}
+
+TEST(wal, synced_entries_survive_a_power_failure)
+{
+    struct fixture f;
+    open_raft(&f);
+    fixture_fill(&f, 1, 5, 1, SIZE);
+    REQUIRE_OK(fixture_append(&f, 6, 1, SIZE));
+    fake_disk_power_fail_lose_all(f.disk);
+    fixture_abandon(&f);
+    REQUIRE_OK(fixture_open(&f));
+    EXPECT_UINT(wal_index_last(f.wal), 5);
+    EXPECT(fixture_reads(&f, 5, 1, SIZE));
+    EXPECT_UINT(wal_index_durable(f.wal), 5);
+    fixture_deinit(&f);
+}
+
+TEST(wal, an_append_of_a_lower_index_replaces_what_it_overlaps)
+{
+    struct fixture f;
+    open_raft(&f);
+    fixture_fill(&f, 1, 7, 1, SIZE);
+    fixture_fill(&f, 6, 6, 2, SIZE);
+    for (unsigned round = 0; round < 2; round++) {
+        uint64_t term = 0;
+        EXPECT_UINT(wal_index_last(f.wal), 6);
+        EXPECT(wal_term_at(f.wal, 6, &term));
+        EXPECT_UINT(term, 2);
+        EXPECT(fixture_reads(&f, 5, 1, SIZE));
+        EXPECT(fixture_reads(&f, 6, 2, SIZE));
+        EXPECT(!fixture_reads(&f, 7, 1, SIZE));
+        REQUIRE_OK(fixture_close_and_open(&f));
+    }
+    fixture_deinit(&f);
+}
+
+TEST(wal, a_drop_takes_entries_away_without_a_successor)
+{
+    struct fixture f;
+    open_raft(&f);
+    fixture_fill(&f, 1, 7, 1, SIZE);
+    REQUIRE_OK(wal_drop(f.wal, 4, 0, &f.err));
+    EXPECT_UINT(wal_index_last(f.wal), 3);
+    REQUIRE_OK(wal_sync(f.wal, &f.err));
+    REQUIRE_OK(fixture_kill_and_open(&f));
+    EXPECT_UINT(wal_index_last(f.wal), 3);
+    EXPECT(!fixture_reads(&f, 4, 1, SIZE));
+    fixture_fill(&f, 4, 4, 2, SIZE);
+    REQUIRE_OK(fixture_close_and_open(&f));
+    EXPECT_UINT(wal_index_last(f.wal), 4);
+    EXPECT(fixture_reads(&f, 4, 2, SIZE));
+    fixture_deinit(&f);
+}
+
+TEST(wal, goes_on_over_many_segments)
+{
+    struct fixture f;
+    open_raft(&f);
+    fixture_fill(&f, 1, 300, 1, 700);
+    EXPECT(wal_stats(f.wal).segments > 3);
+    REQUIRE_OK(fixture_kill_and_open(&f));
+    EXPECT_UINT(wal_index_last(f.wal), 300);
+    for (uint64_t i = 1; i <= 300; i++) {
+        EXPECT(fixture_reads(&f, i, 1, 700));
+    }
+    fixture_deinit(&f);
+}
+
+TEST(wal, one_batch_may_span_several_segments)
+{
+    struct fixture f;
+    open_raft(&f);
+    enum { COUNT = 200, EACH = 1000 };
+    static uint8_t bytes[COUNT][EACH];
+    struct wal_entry entries[COUNT];
+    for (uint64_t i = 0; i < COUNT; i++) {
+        memcpy(bytes[i], fixture_payload(&f, i + 1, 1, EACH).data, EACH);
+        entries[i] = fixture_entry(&f, i + 1, 1, EACH);
+        entries[i].payload = bytes_of(bytes[i], EACH);
+    }
+    REQUIRE_OK(wal_append(f.wal, entries, COUNT, 0, &f.err));
+    REQUIRE_OK(wal_sync(f.wal, &f.err));
+    fake_disk_power_fail_lose_all(f.disk);
+    fixture_abandon(&f);
+    REQUIRE_OK(fixture_open(&f));
+    EXPECT_UINT(wal_index_last(f.wal), COUNT);
+    EXPECT(fixture_reads(&f, COUNT, 1, EACH));
+    fixture_deinit(&f);
+}
+
+TEST(wal, consecutive_entries_come_with_one_read)
+{
+    struct fixture f;
+    open_raft(&f);
+    fixture_fill(&f, 1, 50, 1, SIZE);
+    struct wal_entry entries[64];
+    size_t count;
+    uint64_t before = fake_disk_calls_of(f.disk, FAKE_DISK_READ);
+    REQUIRE_OK(wal_read(f.wal, 1, 64, SIZE_MAX, &f.storage, entries, &count, &f.err));
+    EXPECT_UINT(count, 50);
+    EXPECT_UINT(fake_disk_calls_of(f.disk, FAKE_DISK_READ) - before, 1);
+    EXPECT_UINT(entries[49].index, 50);
+    REQUIRE_OK(wal_read(f.wal, 1, 64, 5 * SIZE, &f.storage, entries, &count, &f.err));
+    EXPECT_UINT(count, 5);
+    fixture_deinit(&f);
+}
+
+TEST(wal, a_cut_recycles_whole_segments_and_survives_a_reopen)
+{
+    struct fixture f;
+    open_raft(&f);
+    fixture_fill(&f, 1, 300, 1, 700);
+    unsigned before = wal_stats(f.wal).segments;
+    REQUIRE_OK(wal_cut(f.wal, 250, 1, &f.err));
+    EXPECT(wal_stats(f.wal).segments < before);
+    EXPECT(wal_stats(f.wal).segments_recycled > 0);
+    for (unsigned round = 0; round < 2; round++) {
+        uint64_t term = 0;
+        EXPECT_UINT(wal_index_first(f.wal), 251);
+        EXPECT_UINT(wal_index_last(f.wal), 300);
+        EXPECT(wal_term_at(f.wal, 250, &term));
+        EXPECT_UINT(term, 1);
+        EXPECT(!fixture_reads(&f, 250, 1, 700));
+        EXPECT(fixture_reads(&f, 251, 1, 700));
+        REQUIRE_OK(fixture_close_and_open(&f));
+    }
+    fixture_fill(&f, 301, 600, 1, 700);
+    REQUIRE_OK(fixture_kill_and_open(&f));
+    EXPECT_UINT(wal_index_last(f.wal), 600);
+    EXPECT(fixture_reads(&f, 600, 1, 700));
+    fixture_deinit(&f);
+}
+
+TEST(wal, a_reset_begins_anew_behind_a_snapshot)
+{
+    struct fixture f;
+    open_raft(&f);
+    fixture_fill(&f, 1, 30, 1, SIZE);
+    REQUIRE_OK(wal_reset(f.wal, 1000, 7, &f.err));
+    for (unsigned round = 0; round < 2; round++) {
+        uint64_t term = 0;
+        EXPECT_UINT(wal_index_first(f.wal), 1001);
+        EXPECT_UINT(wal_index_last(f.wal), 1000);
+        EXPECT(wal_term_at(f.wal, 1000, &term));
+        EXPECT_UINT(term, 7);
+        REQUIRE_OK(fixture_kill_and_open(&f));
+    }
+    fixture_fill(&f, 1001, 1003, 7, SIZE);
+    REQUIRE_OK(fixture_close_and_open(&f));
+    EXPECT(fixture_reads(&f, 1003, 7, SIZE));
+    fixture_deinit(&f);
+}
+
+TEST(wal, a_mark_states_the_durable_position_once)
+{
+    struct fixture f;
+    open_raft(&f);
+    fixture_fill(&f, 1, 3, 1, SIZE);
+    REQUIRE_OK(wal_mark(f.wal, 2, &f.err));
+    uint64_t end = wal_lsn_end(f.wal);
+    REQUIRE_OK(wal_mark(f.wal, 2, &f.err));
+    EXPECT_UINT(wal_lsn_end(f.wal), end);
+    EXPECT_UINT(wal_lsn_durable(f.wal), end);
+    REQUIRE_OK(fixture_kill_and_open(&f));
+    EXPECT_UINT(f.report.commit_stated, 2);
+    EXPECT_UINT(f.report.lsn_durable, end - wal_record_span(0));
+    fixture_deinit(&f);
+}
+
+TEST(wal, a_failed_sync_breaks_the_log_for_good)
+{
+    struct fixture f;
+    open_raft(&f);
+    REQUIRE_OK(fixture_append(&f, 1, 1, SIZE));
+    fake_disk_fail_next(f.disk, FAKE_DISK_SYNC, ERR_IO);
+    EXPECT_ERR(wal_sync(f.wal, &f.err), ERR_IO);
+    EXPECT_ERR(wal_sync(f.wal, &f.err), ERR_IO);
+    EXPECT_ERR(fixture_append(&f, 2, 1, SIZE), ERR_IO);
+    EXPECT_ERR(wal_close(f.wal, &f.err), ERR_IO);
+    f.wal = NULL;
+    REQUIRE_OK(fixture_open(&f));
+    fixture_deinit(&f);
+}
+
+TEST(wal, a_full_disk_refuses_an_append_and_leaves_the_log_as_it_was)
+{
+    struct fixture f;
+    open_raft(&f);
+    fake_disk_set_capacity(f.disk, fake_disk_used(f.disk));
+    enum err_code code = ERR_OK;
+    uint64_t last = 0;
+    while (code == ERR_OK) {
+        code = fixture_append(&f, last + 1, 1, 1000);
+        last += code == ERR_OK;
+    }
+    EXPECT_INT(code, ERR_NO_SPACE);
+    EXPECT(last > 10);
+    REQUIRE_OK(wal_sync(f.wal, &f.err));
+    EXPECT_UINT(wal_index_last(f.wal), last);
+    fake_disk_set_capacity(f.disk, 0);
+    REQUIRE_OK(fixture_append(&f, last + 1, 1, 1000));
+    REQUIRE_OK(fixture_close_and_open(&f));
+    EXPECT_UINT(wal_index_last(f.wal), last + 1);
+    fixture_deinit(&f);
+}
+
+TEST(wal, a_damaged_payload_is_a_hole_and_is_repaired_in_place)
+{
+    struct fixture f;
+    open_raft(&f);
+    fixture_fill(&f, 1, 10, 2, SIZE);
+    REQUIRE_OK(wal_close(f.wal, &f.err));
+    fake_disk_flip_bit(f.disk, fixture_segment(1), fixture_offset(4, SIZE) + 120, 3);
+    REQUIRE_OK(fixture_open(&f));
+    size_t count;
+    const struct wal_hole *holes = wal_holes(f.wal, &count);
+    REQUIRE_UINT(count, 1);
+    EXPECT_UINT(holes[0].index, 5);
+    EXPECT_UINT(holes[0].term, 2);
+    EXPECT_UINT(holes[0].size, SIZE);
+    EXPECT(!holes[0].unknown);
+    EXPECT_UINT(wal_index_last(f.wal), 10);
+    EXPECT(fixture_reads(&f, 6, 2, SIZE));
+    struct wal_entry entry = fixture_entry(&f, 5, 2, SIZE);
+    REQUIRE_OK(wal_repair(f.wal, &entry, &f.err));
+    EXPECT(fixture_reads(&f, 5, 2, SIZE));
+    REQUIRE_OK(fixture_kill_and_open(&f));
+    EXPECT_UINT(f.report.records_damaged, 0);
+    EXPECT(fixture_reads(&f, 5, 2, SIZE));
+    fixture_deinit(&f);
+}

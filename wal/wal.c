@@ -1,0 +1,547 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "wal/wal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/check.h"
+#include "base/mem.h"
+#include "wal/wal_directory.h"
+#include "wal/wal_recovery.h"
+#include "wal/wal_state.h"
+
+/* --- shared by the sources of the log --- */
+
+enum err_code wal_check_open(const struct wal *w, struct err *e)
+{
+    return w->writer.broken ? err_set(e, ERR_IO, "log %s: broken by an earlier failure", w->dir)
+                            : ERR_OK;
+}
+
+enum err_code wal_break(struct wal *w, struct err *e)
+{
+    w->writer.broken = true;
+    (void)err_wrap(e, "log %s", w->dir);
+    if (e != NULL) {
+        e->code = ERR_IO;
+    }
+    return ERR_IO;
+}
+
+uint64_t wal_before(const struct wal *w, uint64_t index)
+{
+    if (w->role == WAL_LOCAL) {
+        return w->table.last;
+    }
+    uint64_t term = 0;
+    (void)wal_term_at(w, index - 1, &term);
+    return term;
+}
+
+struct wal_draft wal_draft_of(const struct wal_entry *entry)
+{
+    return (struct wal_draft){.record = {.type = (enum wal_record_type)entry->type,
+                                         .index = entry->index,
+                                         .term = entry->term,
+                                         .vgroups = entry->vgroups},
+                              .payload = entry->payload};
+}
+
+struct wal_place wal_place_of(const struct wal_record *record)
+{
+    return (struct wal_place){
+        .packed = wal_place_pack(record->lsn, (unsigned)record->type, false, WAL_PLACE_WHOLE),
+        .term = record->term,
+        .size = record->size,
+        .crc = record->payload_crc,
+    };
+}
+
+struct wal_draft *wal_drafts(struct wal *w, size_t count)
+{
+    w->drafts = mem_grow(w->drafts, &w->drafts_capacity, count, sizeof *w->drafts);
+    return w->drafts;
+}
+
+void wal_note_end(struct wal *w)
+{
+    w->writer.index_last = w->table.last;
+    w->writer.term_last = 0;
+    (void)wal_term_at(w, w->table.last, &w->writer.term_last);
+}
+
+static void check_invariants(const struct wal *w)
+{
+    CHECK(w->table.cut == w->writer.extent.index_cut);
+    CHECK(w->set.first == w->writer.extent.segment_first);
+    CHECK(wal_set_last(&w->set) == w->writer.extent.segment_last);
+    CHECK(w->index_durable <= w->table.last);
+    CHECK(w->table.last == w->writer.index_last);
+    CHECK(w->holes.count <= w->table.count);
+}
+
+/* --- life --- */
+
+static enum err_code check_options(const struct wal_options *o, struct err *e)
+{
+    CHECK(o->io != NULL && o->dir != NULL && o->extent_changed != NULL);
+    CHECK(o->role == WAL_RAFT || o->role == WAL_LOCAL);
+    if (!wal_segment_size_valid(o->segment_size)) {
+        return err_set(e, ERR_INVALID,
+                       "log %s: segment size %" PRIu64 " is no power of two from %d to %d", o->dir,
+                       o->segment_size, WAL_SEGMENT_SIZE_MIN, WAL_SEGMENT_SIZE_MAX);
+    }
+    return ERR_OK;
+}
+
+static struct wal *make(const struct wal_options *o)
+{
+    struct wal *w = mem_zalloc(sizeof *w);
+    w->io = o->io;
+    w->log = o->log;
+    w->dir = mem_strdup(o->dir);
+    w->role = o->role;
+    w->recovery_mode = o->recovery_mode;
+    w->layout = (struct wal_layout){
+        .segment_size = o->segment_size,
+        .log_key = wal_log_key(o->directory_id, (unsigned)o->role),
+    };
+    wal_set_init(&w->set, o->io, w->dir, &w->layout, 1);
+    wal_pool_init(&w->pool, o->io, w->dir, o->segment_size, o->recycle_segments_max);
+    wal_table_init(&w->table, o->role == WAL_LOCAL, 0);
+    w->writer = (struct wal_writer){
+        .set = &w->set,
+        .pool = &w->pool,
+        .io = o->io,
+        .dir = w->dir,
+        .layout = w->layout,
+        .role = o->role,
+        .cluster_id = o->cluster_id,
+        .directory_id = o->directory_id,
+        .timeline = o->timeline,
+        .extent_changed = o->extent_changed,
+        .context = o->context,
+    };
+    wal_writer_init(&w->writer);
+    return w;
+}
+
+enum err_code wal_open(const struct wal_options *options, struct wal **out,
+                       struct wal_report *report, struct err *e)
+{
+    enum err_code code = check_options(options, e);
+    if (code != ERR_OK) {
+        return code;
+    }
+    struct wal *w = make(options);
+    code = wal_recover(w, options, report, e);
+    if (code != ERR_OK) {
+        wal_abandon(w);
+        return code;
+    }
+    w->index_durable = w->table.last;
+    w->holes_found = w->holes.count;
+    check_invariants(w);
+    *out = w;
+    return ERR_OK;
+}
+
+void wal_abandon(struct wal *w)
+{
+    if (w == NULL) {
+        return;
+    }
+    wal_writer_deinit(&w->writer);
+    wal_set_deinit(&w->set);
+    wal_pool_deinit(&w->pool);
+    wal_table_deinit(&w->table);
+    wal_holes_deinit(&w->holes);
+    mem_free(w->lost);
+    mem_free(w->drafts);
+    buf_deinit(&w->scratch);
+    mem_free(w->dir);
+    mem_free(w);
+}
+
+enum err_code wal_close(struct wal *w, struct err *e)
+{
+    enum err_code code = wal_mark(w, w->writer.commit, e);
+    if (code == ERR_NO_SPACE) {
+        code = wal_sync(w, e); /* a MARK that finds no room is no failure */
+    }
+    wal_abandon(w);
+    return code == ERR_OK ? ERR_OK : ERR_IO;
+}
+
+/* --- what it holds --- */
+
+uint64_t wal_index_first(const struct wal *w)
+{
+    return w->role == WAL_LOCAL && w->table.count > 0 ? wal_table_index(&w->table, 0)
+                                                      : w->table.cut + 1;
+}
+
+uint64_t wal_index_last(const struct wal *w)
+{
+    return w->table.last;
+}
+
+bool wal_term_at(const struct wal *w, uint64_t index, uint64_t *term)
+{
+    if (index == w->table.cut && index != 0) {
+        *term = w->writer.extent.term_cut;
+        return true;
+    }
+    const struct wal_place *place = wal_table_at(&w->table, index);
+    if (place == NULL || wal_place_state(place) == WAL_PLACE_UNKNOWN) {
+        return false;
+    }
+    *term = place->term;
+    return true;
+}
+
+bool wal_type_at(const struct wal *w, uint64_t index, enum wal_type *type)
+{
+    const struct wal_place *place = wal_table_at(&w->table, index);
+    if (place == NULL || wal_place_state(place) == WAL_PLACE_UNKNOWN ||
+        wal_place_type(place) == 0) {
+        return false;
+    }
+    *type = (enum wal_type)wal_place_type(place);
+    return true;
+}
+
+const struct wal_hole *wal_holes(const struct wal *w, size_t *count)
+{
+    *count = w->holes.count;
+    return w->holes.count == 0 ? NULL : w->holes.items + w->holes.start;
+}
+
+const struct wal_hole *wal_hole_at(const struct wal *w, uint64_t index)
+{
+    return wal_holes_find(&w->holes, index);
+}
+
+bool wal_end_unknown(const struct wal *w)
+{
+    return w->end_unknown;
+}
+
+uint64_t wal_lsn_end(const struct wal *w)
+{
+    return wal_writer_lsn_end(&w->writer);
+}
+
+uint64_t wal_lsn_durable(const struct wal *w)
+{
+    return w->writer.lsn_durable;
+}
+
+uint64_t wal_index_durable(const struct wal *w)
+{
+    return w->index_durable;
+}
+
+struct wal_extent wal_extent(const struct wal *w)
+{
+    return w->writer.extent;
+}
+
+uint32_t wal_payload_max(const struct wal *w)
+{
+    return (uint32_t)(w->layout.segment_size / 2 - WAL_RECORD_HEADER_SIZE);
+}
+
+/* --- writing --- */
+
+static void raise_commit(struct wal *w, uint64_t commit)
+{
+    if (commit > w->writer.commit) {
+        w->writer.commit = commit;
+    }
+}
+
+static void check_entries(const struct wal *w, const struct wal_entry *entries, size_t count)
+{
+    CHECK(entries[0].index > w->table.cut);
+    CHECK(w->role == WAL_LOCAL || entries[0].index <= w->table.last + 1);
+    CHECK(w->role == WAL_RAFT || entries[0].index > w->table.last);
+    for (size_t i = 0; i < count; i++) {
+        CHECK(entries[i].type >= WAL_COMMAND && entries[i].type <= WAL_METADATA);
+        CHECK(entries[i].payload.size <= wal_payload_max(w));
+        CHECK(w->role == WAL_LOCAL || entries[i].term > 0);
+        CHECK(i == 0 || (w->role == WAL_RAFT ? entries[i].index == entries[i - 1].index + 1
+                                             : entries[i].index > entries[i - 1].index));
+    }
+}
+
+/* The records were written: what the log holds now. */
+static void take_entries(struct wal *w, const struct wal_draft *drafts, size_t count)
+{
+    uint64_t first = drafts[0].record.index;
+    w->holes_dropped += wal_holes_drop_from(&w->holes, first);
+    for (size_t i = 0; i < count; i++) {
+        struct wal_place place = wal_place_of(&drafts[i].record);
+        wal_table_put(&w->table, drafts[i].record.index, &place);
+    }
+    if (w->index_durable >= first) {
+        w->index_durable = first - 1;
+    }
+    wal_note_end(w);
+}
+
+enum err_code wal_append(struct wal *w, const struct wal_entry *entries, size_t count,
+                         uint64_t commit, struct err *e)
+{
+    enum err_code code = wal_check_open(w, e);
+    if (code != ERR_OK || count == 0) {
+        return code;
+    }
+    if (w->end_unknown) {
+        return err_set(e, ERR_STATE, "log %s: its end is unknown; repair comes first", w->dir);
+    }
+    check_entries(w, entries, count);
+    struct wal_draft *drafts = wal_drafts(w, count);
+    for (size_t i = 0; i < count; i++) {
+        drafts[i] = wal_draft_of(&entries[i]);
+        if (i == 0) {
+            drafts[i].record.before = wal_before(w, entries[0].index);
+        } else {
+            drafts[i].record.before =
+                w->role == WAL_RAFT ? entries[i - 1].term : entries[i - 1].index;
+        }
+    }
+    code = wal_writer_reserve(&w->writer, drafts, count, e);
+    if (code != ERR_OK) {
+        return code;
+    }
+    raise_commit(w, commit);
+    code = wal_writer_append(&w->writer, drafts, count, e);
+    if (code != ERR_OK) {
+        return code;
+    }
+    w->appends++;
+    w->written = true;
+    take_entries(w, drafts, count);
+    check_invariants(w);
+    return ERR_OK;
+}
+
+enum err_code wal_drop(struct wal *w, uint64_t index, uint64_t commit, struct err *e)
+{
+    enum err_code code = wal_check_open(w, e);
+    if (code != ERR_OK) {
+        return code;
+    }
+    CHECK(index > w->table.cut);
+    CHECK(index <= w->table.last + 1);
+    struct wal_draft drop = {
+        .record = {.type = WAL_RECORD_DROP,
+                   .index = index,
+                   .before = w->role == WAL_LOCAL ? index - 1 : wal_before(w, index)}};
+    code = wal_writer_reserve(&w->writer, &drop, 1, e);
+    if (code != ERR_OK) {
+        return code;
+    }
+    raise_commit(w, commit);
+    code = wal_writer_append(&w->writer, &drop, 1, e);
+    if (code != ERR_OK) {
+        return code;
+    }
+    w->written = true;
+    w->end_unknown = false;
+    w->holes_dropped += wal_holes_drop_from(&w->holes, index);
+    wal_table_drop(&w->table, index);
+    if (w->index_durable >= index) {
+        w->index_durable = index - 1;
+    }
+    wal_note_end(w);
+    check_invariants(w);
+    return ERR_OK;
+}
+
+enum err_code wal_sync(struct wal *w, struct err *e)
+{
+    enum err_code code = wal_writer_sync(&w->writer, e);
+    if (code != ERR_OK) {
+        return err_wrap(e, "log %s", w->dir);
+    }
+    w->index_durable = w->table.last;
+    return ERR_OK;
+}
+
+enum err_code wal_mark(struct wal *w, uint64_t commit, struct err *e)
+{
+    enum err_code code = wal_check_open(w, e);
+    if (code != ERR_OK || !w->written || w->end_unknown) {
+        return code;
+    }
+    code = wal_sync(w, e); /* the MARK can only state what is already durable */
+    if (code != ERR_OK) {
+        return code;
+    }
+    struct wal_draft mark = {.record = {.type = WAL_RECORD_MARK,
+                                        .index = w->table.last,
+                                        .term = w->writer.term_last,
+                                        .before = w->role == WAL_LOCAL ? w->table.last : 0}};
+    code = wal_writer_reserve(&w->writer, &mark, 1, e);
+    if (code != ERR_OK) {
+        return code;
+    }
+    raise_commit(w, commit);
+    code = wal_writer_append(&w->writer, &mark, 1, e);
+    if (code == ERR_OK) {
+        code = wal_writer_write_identifiers(&w->writer, e);
+    }
+    if (code == ERR_OK) {
+        code = wal_sync(w, e);
+    }
+    w->written = code != ERR_OK;
+    return code;
+}
+
+/* --- cutting --- */
+
+/* Removes the segments before 'first' from the set and the directory. The extent
+ * no longer names them. */
+static enum err_code remove_segments(struct wal *w, uint64_t first, struct err *e)
+{
+    bool any = false;
+    while (w->set.first < first) {
+        char path[IO_PATH_MAX];
+        char side[IO_PATH_MAX];
+        const struct wal_set_item item = *wal_set_at(&w->set, w->set.first);
+        enum err_code code = wal_set_path(&w->set, w->set.first, path, e);
+        if (code == ERR_OK) {
+            code = wal_side_path(path, side, e);
+        }
+        wal_set_shift(&w->set);
+        if (code == ERR_OK && item.present) {
+            code = wal_pool_add(&w->pool, path, e);
+        }
+        if (code == ERR_OK && item.side) {
+            code = io_unlink(w->io, side, e);
+        }
+        if (code != ERR_OK) {
+            return wal_break(w, e);
+        }
+        any = true;
+    }
+    if (any && io_sync_dir(w->io, w->dir, e) != ERR_OK) {
+        return wal_break(w, e);
+    }
+    return ERR_OK;
+}
+
+/* The first segment that holds something above the cut. Cutting goes in order of
+ * LSN: a record that replaces others stays as long as those do. */
+static uint64_t segment_needed(const struct wal *w)
+{
+    uint64_t needed = wal_set_last(&w->set);
+    if (w->end_unknown && wal_lsn_segment(&w->layout, w->lsn_unknown) < needed) {
+        needed = wal_lsn_segment(&w->layout, w->lsn_unknown);
+    }
+    for (size_t i = 0; i < w->table.count; i++) {
+        uint64_t at = wal_place_lsn(wal_table_place(&w->table, i));
+        if (at != 0 && wal_lsn_segment(&w->layout, at) < needed) {
+            needed = wal_lsn_segment(&w->layout, at);
+        }
+    }
+    return needed > w->set.first ? needed : w->set.first;
+}
+
+enum err_code wal_cut(struct wal *w, uint64_t index, uint64_t term, struct err *e)
+{
+    enum err_code code = wal_check_open(w, e);
+    if (code != ERR_OK || index <= w->table.cut) {
+        return code;
+    }
+    if (index > w->table.last && !w->end_unknown) {
+        return wal_reset(w, index, term, e);
+    }
+    wal_table_cut(&w->table, index);
+    w->holes_dropped += wal_holes_drop_to(&w->holes, index);
+    if (w->index_durable < index) {
+        w->index_durable = index; /* what a checkpoint holds is durable there */
+    }
+    struct wal_extent extent = w->writer.extent;
+    extent.index_cut = index;
+    extent.term_cut = term;
+    extent.segment_first = segment_needed(w);
+    code = wal_writer_set_extent(&w->writer, &extent, e);
+    if (code != ERR_OK) {
+        return err_wrap(e, "log %s: cutting", w->dir);
+    }
+    code = remove_segments(w, extent.segment_first, e);
+    if (code == ERR_OK) {
+        wal_note_end(w);
+        check_invariants(w);
+    }
+    return code;
+}
+
+enum err_code wal_reset(struct wal *w, uint64_t index, uint64_t term, struct err *e)
+{
+    enum err_code code = wal_check_open(w, e);
+    if (code != ERR_OK) {
+        return code;
+    }
+    CHECK(index >= w->table.cut);
+    bool done;
+    code = wal_pool_step(&w->pool, 1, UINT64_MAX, &done, e);
+    if (code != ERR_OK) {
+        return code == ERR_NO_SPACE ? code : wal_break(w, e);
+    }
+    code = wal_writer_restart(&w->writer, index, term, e);
+    if (code != ERR_OK) {
+        return err_wrap(e, "log %s: starting anew at %" PRIu64, w->dir, index);
+    }
+    w->holes_dropped += w->holes.count;
+    wal_holes_clear(&w->holes);
+    wal_table_reset(&w->table, index);
+    w->end_unknown = false;
+    w->index_durable = index;
+    w->written = false;
+    wal_note_end(w);
+    code = remove_segments(w, w->writer.extent.segment_first, e);
+    if (code == ERR_OK) {
+        check_invariants(w);
+    }
+    return code;
+}
+
+enum err_code wal_prepare(struct wal *w, uint64_t size_max, bool *done, struct err *e)
+{
+    enum err_code code = wal_check_open(w, e);
+    if (code != ERR_OK) {
+        return code;
+    }
+    code = wal_pool_step(&w->pool, 1, size_max, done, e);
+    return code == ERR_OK || code == ERR_NO_SPACE ? code : wal_break(w, e);
+}
+
+/* --- small things --- */
+
+const char *wal_lsn_text(uint64_t lsn, char dst[WAL_LSN_TEXT_SIZE])
+{
+    (void)snprintf(dst, WAL_LSN_TEXT_SIZE, "%" PRIX32 "/%08" PRIX32, (uint32_t)(lsn >> 32),
+                   (uint32_t)lsn);
+    return dst;
+}
+
+struct wal_stats wal_stats(const struct wal *w)
+{
+    return (struct wal_stats){
+        .appends = w->appends,
+        .records = w->writer.records,
+        .bytes = w->writer.bytes,
+        .syncs = w->writer.syncs,
+        .syncs_us = w->writer.syncs_us,
+        .sync_us_max = w->writer.sync_us_max,
+        .holes_found = w->holes_found,
+        .holes_filled = w->holes_filled,
+        .holes_dropped = w->holes_dropped,
+        .segments = (unsigned)w->set.count,
+        .segments_recycled = (unsigned)w->pool.recycled,
+    };
+}

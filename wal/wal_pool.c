@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "wal/wal_pool.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/mem.h"
+
+enum { ZEROS_SIZE = 256 * 1024, NAME_DIGITS = 8 };
+
+static const char PREFIX[] = "spare-";
+static const uint8_t zeros[ZEROS_SIZE];
+
+void wal_pool_init(struct wal_pool *p, struct io *io, const char *dir, uint64_t file_size,
+                   size_t keep_max)
+{
+    CHECK(file_size > 0);
+    *p = (struct wal_pool){
+        .io = io, .dir = dir, .file_size = file_size, .keep_max = keep_max, .number_next = 1};
+}
+
+void wal_pool_deinit(struct wal_pool *p)
+{
+    for (size_t i = 0; i < p->count; i++) {
+        file_close(p->spares[i].file);
+    }
+    mem_free(p->spares);
+    *p = (struct wal_pool){0};
+}
+
+static enum err_code spare_path(const struct wal_pool *p, uint32_t number, char dst[IO_PATH_MAX],
+                                struct err *e)
+{
+    char name[sizeof PREFIX + NAME_DIGITS];
+    (void)snprintf(name, sizeof name, "%s%08" PRIx32, PREFIX, number);
+    return io_join(dst, p->dir, name, e);
+}
+
+static struct wal_spare *push(struct wal_pool *p, uint32_t number)
+{
+    p->spares = mem_grow(p->spares, &p->capacity, p->count + 1, sizeof *p->spares);
+    struct wal_spare *spare = &p->spares[p->count++];
+    *spare = (struct wal_spare){.number = number};
+    if (number >= p->number_next) {
+        p->number_next = number + 1;
+    }
+    return spare;
+}
+
+static void forget(struct wal_pool *p, size_t i)
+{
+    CHECK(i < p->count);
+    p->spares[i] = p->spares[--p->count];
+}
+
+enum err_code wal_pool_adopt(struct wal_pool *p, const char *name, bool *adopted, struct err *e)
+{
+    *adopted = false;
+    size_t prefix = sizeof PREFIX - 1;
+    if (strncmp(name, PREFIX, prefix) != 0 || strlen(name) != prefix + NAME_DIGITS) {
+        return ERR_OK;
+    }
+    char *stop;
+    unsigned long number = strtoul(name + prefix, &stop, 16);
+    if (*stop != '\0' || number == 0 || number >= UINT32_MAX) {
+        return ERR_OK;
+    }
+    *adopted = true;
+    if (p->count <= p->keep_max) {
+        (void)push(p, (uint32_t)number);
+        return ERR_OK;
+    }
+    char path[IO_PATH_MAX];
+    enum err_code code = spare_path(p, (uint32_t)number, path, e);
+    return code == ERR_OK ? io_unlink(p->io, path, e) : code;
+}
+
+enum err_code wal_pool_add(struct wal_pool *p, const char *path, struct err *e)
+{
+    p->recycled++;
+    if (p->count > p->keep_max) {
+        return io_unlink(p->io, path, e);
+    }
+    char spare[IO_PATH_MAX];
+    uint32_t number = p->number_next;
+    enum err_code code = spare_path(p, number, spare, e);
+    if (code == ERR_OK) {
+        code = io_rename(p->io, path, spare, e);
+    }
+    if (code == ERR_OK) {
+        (void)push(p, number);
+    }
+    return code;
+}
+
+size_t wal_pool_ready(const struct wal_pool *p)
+{
+    size_t ready = 0;
+    for (size_t i = 0; i < p->count; i++) {
+        ready += p->spares[i].ready;
+    }
+    return ready;
+}
+
+/* No room for it: a file half made would only be in the way. */
+static void discard(struct wal_pool *p, size_t i)
+{
+    char path[IO_PATH_MAX];
+    file_close(p->spares[i].file);
+    if (spare_path(p, p->spares[i].number, path, NULL) == ERR_OK &&
+        io_unlink(p->io, path, NULL) != ERR_OK) {
+        p->spares[i].file = NULL; /* still there: zeroed from the start the next time */
+        p->spares[i].zeroed = 0;
+        return;
+    }
+    forget(p, i);
+}
+
+static enum err_code open_spare(struct wal_pool *p, struct wal_spare *spare, struct err *e)
+{
+    char path[IO_PATH_MAX];
+    enum err_code code = spare_path(p, spare->number, path, e);
+    if (code == ERR_OK) {
+        code = io_open(p->io, path, IO_WRITE | IO_CREATE, &spare->file, e);
+    }
+    uint64_t size = 0;
+    if (code == ERR_OK) {
+        code = file_size(spare->file, &size, e);
+    }
+    if (code == ERR_OK && size > p->file_size) {
+        code = file_resize(spare->file, p->file_size, e);
+    }
+    return code;
+}
+
+/* Writes zeros to one file, at most *budget bytes; syncs at its end. */
+static enum err_code zero(struct wal_pool *p, struct wal_spare *spare, uint64_t *budget,
+                          struct err *e)
+{
+    enum err_code code = spare->file == NULL ? open_spare(p, spare, e) : ERR_OK;
+    while (code == ERR_OK && spare->zeroed < p->file_size && *budget > 0) {
+        uint64_t size = p->file_size - spare->zeroed;
+        size = size < ZEROS_SIZE ? size : ZEROS_SIZE;
+        size = size < *budget ? size : *budget;
+        struct bytes part = bytes_of(zeros, (size_t)size);
+        code = file_write_at(spare->file, spare->zeroed, &part, 1, e);
+        if (code == ERR_OK) {
+            spare->zeroed += size;
+            *budget -= size;
+        }
+    }
+    if (code == ERR_OK && spare->zeroed == p->file_size) {
+        code = file_sync(spare->file, e);
+        spare->ready = code == ERR_OK;
+    }
+    return code;
+}
+
+static size_t find_dirty(struct wal_pool *p)
+{
+    for (size_t i = 0; i < p->count; i++) {
+        if (!p->spares[i].ready) {
+            return i;
+        }
+    }
+    (void)push(p, p->number_next);
+    return p->count - 1;
+}
+
+enum err_code wal_pool_step(struct wal_pool *p, size_t count, uint64_t size_max, bool *done,
+                            struct err *e)
+{
+    uint64_t budget = size_max;
+    while (wal_pool_ready(p) < count && budget > 0) {
+        size_t i = find_dirty(p);
+        enum err_code code = zero(p, &p->spares[i], &budget, e);
+        if (code != ERR_OK) {
+            *done = false;
+            discard(p, i);
+            return code;
+        }
+    }
+    *done = wal_pool_ready(p) >= count;
+    return ERR_OK;
+}
+
+enum err_code wal_pool_take(struct wal_pool *p, const char *path, struct file **out, struct err *e)
+{
+    size_t i = 0;
+    while (i < p->count && !p->spares[i].ready) {
+        i++;
+    }
+    CHECK(i < p->count);
+    char spare[IO_PATH_MAX];
+    enum err_code code = spare_path(p, p->spares[i].number, spare, e);
+    if (code == ERR_OK) {
+        code = io_rename(p->io, spare, path, e);
+    }
+    if (code == ERR_OK) {
+        *out = p->spares[i].file;
+        forget(p, i);
+    }
+    return code;
+}

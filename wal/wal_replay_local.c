@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "wal/wal_replay_local.h"
+
+#include "base/check.h"
+#include "base/mem.h"
+
+static void note_loss(struct wal_replay *r, uint64_t lsn)
+{
+    if (!r->first_loss.found) {
+        r->first_loss =
+            (struct wal_first_loss){.found = true, .lsn = lsn, .index_kept = r->table->last};
+    }
+}
+
+/* The entry before this record was 'before'. */
+static void link_before(struct wal_replay *r, uint64_t lsn, uint64_t before)
+{
+    if (before > r->index_seen) {
+        note_loss(r, r->pending ? r->lsn_pending : lsn);
+    } else if (before < r->index_seen && before > r->table->cut) {
+        wal_table_drop(r->table, before + 1); /* a DROP record was lost */
+    }
+    r->pending = false;
+    r->index_seen = before;
+}
+
+static void replay_entry(struct wal_replay *r, const struct wal_found *s)
+{
+    if (s->by_header) {
+        link_before(r, s->lsn, s->record.before);
+    } else if (r->pending) {
+        note_loss(r, r->lsn_pending); /* nothing says how much is gone between */
+        r->pending = false;
+    }
+    if (s->record.index <= r->index_seen) {
+        note_loss(r, s->lsn); /* indexes only rise: what was between them is lost */
+        return;
+    }
+    if (s->verdict == WAL_DAMAGED && s->record.index > r->table->cut) {
+        note_loss(r, s->lsn);
+    } else if (r->first_loss.found && s->record.index > r->table->cut) {
+        if (r->first_loss.entries_after++ == 0) {
+            r->first_loss.index_after_first = s->record.index;
+        }
+        r->first_loss.index_after_last = s->record.index;
+    }
+    r->index_seen = s->record.index;
+    struct wal_place place = wal_replay_place(s);
+    wal_table_put(r->table, s->record.index, &place);
+}
+
+static void replay_drop(struct wal_replay *r, const struct wal_found *s)
+{
+    wal_table_drop(r->table, s->record.index);
+    (void)wal_table_remove_holes(r->table);
+    r->index_seen = s->record.index - 1;
+    r->pending = false;
+    if (r->first_loss.found) {
+        r->asides = mem_grow(r->asides, &r->aside_capacity, r->aside_count + 1, sizeof *r->asides);
+        r->asides[r->aside_count++] = (struct wal_aside){
+            .segment_first = wal_lsn_segment(&r->layout, r->first_loss.lsn),
+            .segment_last = wal_lsn_segment(&r->layout, s->lsn) - 1,
+        };
+        r->first_loss = (struct wal_first_loss){0};
+    }
+}
+
+void wal_replay_local_slot(struct wal_replay *r, const struct wal_found *s)
+{
+    CHECK(r->local);
+    if (wal_record_is_entry(s->record.type)) {
+        replay_entry(r, s);
+    } else if (s->record.type == WAL_RECORD_DROP) {
+        replay_drop(r, s);
+    } else if (s->record.type == WAL_RECORD_MARK) {
+        link_before(r, s->lsn, s->record.index);
+    }
+}
+
+void wal_replay_local_end(struct wal_replay *r)
+{
+    if (r->pending) {
+        note_loss(r, r->lsn_pending);
+    }
+}

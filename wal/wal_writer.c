@@ -1,0 +1,465 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "wal/wal_writer.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/crc32c.h"
+#include "base/limits.h"
+#include "base/mem.h"
+
+/* Payloads up to this are copied beside their header; a larger one is a part of
+ * its own. A copy of this size costs less than the kernel's work for a part. */
+enum { COPY_SIZE_MAX = 2048, PARTS_MAX = LIMIT_WRITE_PARTS_MAX - 4 };
+
+void wal_writer_init(struct wal_writer *w)
+{
+    CHECK(w->set != NULL && w->pool != NULL);
+    w->page = mem_zalloc(WAL_IDENTIFIER_PAGE_SIZE);
+}
+
+void wal_writer_deinit(struct wal_writer *w)
+{
+    mem_free(w->page);
+    mem_free(w->parts);
+    buf_deinit(&w->encoded);
+    *w = (struct wal_writer){0};
+}
+
+static void check_invariants(const struct wal_writer *w)
+{
+    CHECK(!w->broken);
+    CHECK(w->set->count > 0);
+    CHECK(w->sealed || w->offset >= wal_segment_records_at(w->layout.segment_size));
+    CHECK(w->offset <= w->layout.segment_size);
+    CHECK(w->identifiers <= wal_segment_identifiers_max(w->layout.segment_size));
+    CHECK(w->lsn_durable <= wal_writer_lsn_end(w));
+}
+
+uint64_t wal_writer_lsn_end(const struct wal_writer *w)
+{
+    uint64_t last = wal_set_last(w->set);
+    return w->sealed ? wal_lsn_first(&w->layout, last + 1)
+                     : wal_lsn_of(&w->layout, last, w->offset);
+}
+
+static enum err_code broken(struct wal_writer *w, struct err *e)
+{
+    w->broken = true;
+    if (e != NULL) {
+        e->code = ERR_IO; /* whatever failed: nothing can be promised any more */
+    }
+    return ERR_IO;
+}
+
+static enum err_code refuse(struct err *e)
+{
+    return err_set(e, ERR_IO, "the log is broken by an earlier failure");
+}
+
+enum err_code wal_writer_set_extent(struct wal_writer *w, const struct wal_extent *extent,
+                                    struct err *e)
+{
+    CHECK(extent->segment_first <= extent->segment_last);
+    CHECK(extent->index_cut >= w->extent.index_cut);
+    if (w->extent_changed(w->context, extent, e) != ERR_OK) {
+        return broken(w, e);
+    }
+    w->extent = *extent;
+    return ERR_OK;
+}
+
+/* --- identifiers --- */
+
+static uint64_t page_offset(uint32_t page)
+{
+    return WAL_SEGMENT_HEADER_SIZE + (uint64_t)page * WAL_IDENTIFIER_PAGE_SIZE;
+}
+
+void wal_writer_encode_page(const struct wal_writer *w, uint64_t segment, uint32_t page,
+                            uint8_t dst[WAL_IDENTIFIER_PAGE_SIZE])
+{
+    const struct wal_statement statement = {
+        .lsn_durable = w->lsn_durable, .commit = w->commit, .page = page};
+    wal_statement_encode(&statement, wal_identifier_seed(segment, w->layout.log_key),
+                         w->layout.log_key, dst + WAL_IDENTIFIER_PAGE_SIZE - WAL_IDENTIFIER_SIZE);
+}
+
+static enum err_code write_page(struct wal_writer *w, uint32_t page, struct err *e)
+{
+    uint64_t segment = wal_set_last(w->set);
+    wal_writer_encode_page(w, segment, page, w->page);
+    struct file *file;
+    struct bytes part = bytes_of(w->page, WAL_IDENTIFIER_PAGE_SIZE);
+    if (wal_set_file(w->set, segment, &file, e) != ERR_OK ||
+        file_write_at(file, page_offset(page), &part, 1, e) != ERR_OK) {
+        return broken(w, e);
+    }
+    w->page_dirty = false;
+    return ERR_OK;
+}
+
+enum err_code wal_writer_write_identifiers(struct wal_writer *w, struct err *e)
+{
+    if (w->broken) {
+        return refuse(e);
+    }
+    if (!w->page_dirty) {
+        return ERR_OK;
+    }
+    CHECK(w->identifiers > 0);
+    return write_page(w, (w->identifiers - 1) / WAL_IDENTIFIERS_PER_PAGE, e);
+}
+
+static enum err_code add_identifier(struct wal_writer *w, uint32_t seed, const struct wal_record *r,
+                                    struct err *e)
+{
+    const struct wal_identifier id = {
+        .index = r->index,
+        .term = r->term,
+        .offset = (uint32_t)wal_lsn_offset(&w->layout, r->lsn),
+        .type = r->type,
+        .framed = r->frame != 0,
+        .size = r->size,
+        .payload_crc = r->payload_crc,
+    };
+    size_t slot = w->identifiers % WAL_IDENTIFIERS_PER_PAGE;
+    if (slot == 0) {
+        memset(w->page, 0, WAL_IDENTIFIER_PAGE_SIZE);
+    }
+    wal_identifier_encode(&id, seed, w->page + slot * WAL_IDENTIFIER_SIZE);
+    w->identifiers++;
+    w->page_dirty = true;
+    if (slot + 1 < WAL_IDENTIFIERS_PER_PAGE) {
+        return ERR_OK;
+    }
+    return write_page(w, (w->identifiers - 1) / WAL_IDENTIFIERS_PER_PAGE, e);
+}
+
+/* --- segments --- */
+
+static enum err_code write_header(struct wal_writer *w, struct file *file, uint64_t number,
+                                  struct err *e)
+{
+    const struct wal_segment_header header = {
+        .role = (unsigned)w->role,
+        .timeline = w->timeline,
+        .cluster_id = w->cluster_id,
+        .directory_id = w->directory_id,
+        .number = number,
+        .segment_size = w->layout.segment_size,
+        .index_first = w->index_last + 1,
+        .sequence_first = w->sequence + 1,
+    };
+    uint8_t bytes[WAL_SEGMENT_HEADER_SIZE];
+    wal_segment_header_encode(&header, bytes);
+    struct bytes part = bytes_of(bytes, sizeof bytes);
+    return file_write_at(file, 0, &part, 1, e);
+}
+
+/* The file of the next segment, durable under its name. */
+static enum err_code make_segment(struct wal_writer *w, uint64_t number, struct file **out,
+                                  struct err *e)
+{
+    char name[WAL_SEGMENT_NAME_SIZE];
+    char path[IO_PATH_MAX];
+    struct file *file = NULL;
+    wal_segment_name(&w->layout, w->timeline, number, name);
+    enum err_code code = io_join(path, w->dir, name, e);
+    if (code == ERR_OK) {
+        code = wal_pool_take(w->pool, path, &file, e);
+    }
+    if (code == ERR_OK) {
+        code = write_header(w, file, number, e);
+    }
+    if (code == ERR_OK) {
+        code = file_sync(file, e);
+    }
+    if (code == ERR_OK) {
+        code = io_sync_dir(w->io, w->dir, e);
+    }
+    if (code != ERR_OK) {
+        file_close(file);
+        return broken(w, e);
+    }
+    *out = file;
+    return ERR_OK;
+}
+
+/* Begins segment 'number' under 'extent'. */
+static enum err_code begin_segment(struct wal_writer *w, uint64_t number,
+                                   const struct wal_extent *extent, struct err *e)
+{
+    struct file *file;
+    enum err_code code = make_segment(w, number, &file, e);
+    if (code != ERR_OK) {
+        return code;
+    }
+    code = wal_writer_set_extent(w, extent, e);
+    if (code != ERR_OK) {
+        file_close(file);
+        return code;
+    }
+    const struct wal_set_item item = {.timeline = w->timeline, .present = true, .file = file};
+    wal_set_push(w->set, &item);
+    w->sealed = false;
+    w->offset = wal_segment_records_at(w->layout.segment_size);
+    w->identifiers = 0;
+    w->page_dirty = false;
+    w->lsn_durable = extent->lsn_durable;
+    check_invariants(w);
+    return ERR_OK;
+}
+
+static enum err_code timed_sync(struct wal_writer *w, struct err *e)
+{
+    struct file *file;
+    uint64_t start = io_monotonic_us(w->io);
+    if (wal_set_file(w->set, wal_set_last(w->set), &file, e) != ERR_OK ||
+        file_sync(file, e) != ERR_OK) {
+        return broken(w, e);
+    }
+    uint64_t took = io_monotonic_us(w->io) - start;
+    w->syncs++;
+    w->syncs_us += took;
+    w->sync_us_max = took > w->sync_us_max ? took : w->sync_us_max;
+    w->lsn_durable = wal_writer_lsn_end(w);
+    return ERR_OK;
+}
+
+enum err_code wal_writer_switch(struct wal_writer *w, struct err *e)
+{
+    if (w->broken) {
+        return refuse(e);
+    }
+    enum err_code code = ERR_OK;
+    if (!w->sealed) {
+        code = wal_writer_write_identifiers(w, e);
+        if (code == ERR_OK) {
+            code = timed_sync(w, e);
+        }
+    }
+    if (code != ERR_OK) {
+        return code;
+    }
+    struct wal_extent next = w->extent;
+    next.segment_last = wal_set_last(w->set) + 1;
+    next.index_last = w->index_last;
+    next.term_last = w->term_last;
+    next.sequence_last = w->sequence;
+    next.lsn_durable = wal_lsn_first(&w->layout, next.segment_last);
+    return begin_segment(w, next.segment_last, &next, e);
+}
+
+enum err_code wal_writer_restart(struct wal_writer *w, uint64_t index, uint64_t term, struct err *e)
+{
+    if (w->broken) {
+        return refuse(e);
+    }
+    w->index_last = index;
+    w->term_last = term;
+    uint64_t number = wal_set_last(w->set) + 1;
+    const struct wal_extent next = {
+        .segment_first = number,
+        .segment_last = number,
+        .index_last = index,
+        .term_last = term,
+        .sequence_last = w->sequence,
+        .lsn_durable = wal_lsn_first(&w->layout, number),
+        .index_cut = index,
+        .term_cut = term,
+    };
+    return begin_segment(w, number, &next, e);
+}
+
+/* --- records --- */
+
+static bool fits(const struct wal_writer *w, uint64_t offset, uint32_t identifiers, uint64_t span)
+{
+    return span <= w->layout.segment_size - offset &&
+           identifiers < wal_segment_identifiers_max(w->layout.segment_size);
+}
+
+static uint64_t draft_span(const struct wal_draft *d)
+{
+    return wal_record_span((uint32_t)d->payload.size);
+}
+
+enum err_code wal_writer_reserve(struct wal_writer *w, const struct wal_draft *drafts, size_t count,
+                                 struct err *e)
+{
+    if (w->broken) {
+        return refuse(e);
+    }
+    uint64_t offset = w->sealed ? w->layout.segment_size : w->offset;
+    uint32_t identifiers = w->identifiers;
+    size_t switches = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (!fits(w, offset, identifiers, draft_span(&drafts[i]))) {
+            switches++;
+            offset = wal_segment_records_at(w->layout.segment_size);
+            identifiers = 0;
+        }
+        offset += draft_span(&drafts[i]);
+        identifiers++;
+    }
+    bool done = false;
+    enum err_code code = switches > wal_pool_ready(w->pool)
+                             ? wal_pool_step(w->pool, switches, UINT64_MAX, &done, e)
+                             : ERR_OK;
+    return code == ERR_OK || code == ERR_NO_SPACE ? code : broken(w, e);
+}
+
+/* What the log holds once this record counts. */
+static void follow(struct wal_writer *w, const struct wal_record *r)
+{
+    if (r->type == WAL_RECORD_DROP) {
+        w->index_last = r->index - 1;
+        w->term_last = w->role == WAL_RAFT ? r->before : 0;
+    } else if (r->type == WAL_RECORD_END || (wal_record_is_entry(r->type) && r->frame == 0)) {
+        w->index_last = r->index;
+        w->term_last = r->term;
+    }
+}
+
+static void complete(struct wal_writer *w, struct wal_draft *d, uint64_t lsn)
+{
+    struct wal_record *r = &d->record;
+    r->flags = 0;
+    r->log_key = w->layout.log_key;
+    r->size = (uint32_t)d->payload.size;
+    r->size_plain = r->size;
+    r->payload_crc = crc32c_bytes(d->payload);
+    r->sequence = ++w->sequence;
+    r->commit = w->commit;
+    r->lsn_durable = w->lsn_durable;
+    r->lsn = lsn;
+    if (r->type == WAL_RECORD_BEGIN) {
+        w->frame = r->sequence;
+    }
+    if (r->frame != 0) {
+        r->frame = w->frame;
+    }
+}
+
+/* The parts of one write: pieces of 'encoded', and large payloads between them. */
+struct gather {
+    struct wal_writer *w;
+    size_t count;
+    size_t from; /* start of the current piece of 'encoded' */
+};
+
+static void gather_part(struct gather *g, struct bytes part)
+{
+    struct wal_writer *w = g->w;
+    if (part.size > 0) {
+        w->parts = mem_grow(w->parts, &w->parts_capacity, g->count + 1, sizeof *w->parts);
+        w->parts[g->count++] = part;
+    }
+}
+
+static void gather_piece(struct gather *g)
+{
+    struct buf *encoded = &g->w->encoded;
+    gather_part(g, bytes_of(encoded->data + g->from, encoded->size - g->from));
+    g->from = encoded->size;
+}
+
+static void gather_record(struct gather *g, const struct wal_draft *d)
+{
+    struct buf *encoded = &g->w->encoded;
+    wal_record_encode(&d->record, buf_extend(encoded, WAL_RECORD_HEADER_SIZE));
+    if (d->payload.size <= COPY_SIZE_MAX) {
+        buf_put_bytes(encoded, d->payload);
+    } else {
+        gather_piece(g);
+        gather_part(g, d->payload);
+    }
+    buf_put_zeros(encoded, (size_t)(draft_span(d) - WAL_RECORD_HEADER_SIZE - d->payload.size));
+}
+
+/* How many of the drafts go into this segment with one write. */
+static size_t run_length(const struct wal_writer *w, const struct wal_draft *drafts, size_t count)
+{
+    uint64_t offset = w->offset;
+    size_t parts = 0;
+    size_t n = 0;
+    while (n < count && parts < PARTS_MAX &&
+           fits(w, offset, w->identifiers + (uint32_t)n, draft_span(&drafts[n]))) {
+        offset += draft_span(&drafts[n]);
+        parts += 2;
+        n++;
+    }
+    return n;
+}
+
+static enum err_code write_run(struct wal_writer *w, struct wal_draft *drafts, size_t count,
+                               struct err *e)
+{
+    uint64_t segment = wal_set_last(w->set);
+    uint64_t offset = w->offset;
+    size_t room = 0;
+    for (size_t i = 0; i < count; i++) {
+        complete(w, &drafts[i], wal_lsn_of(&w->layout, segment, offset));
+        offset += draft_span(&drafts[i]);
+        room += WAL_RECORD_HEADER_SIZE + WAL_RECORD_ALIGNMENT +
+                (drafts[i].payload.size <= COPY_SIZE_MAX ? drafts[i].payload.size : 0);
+    }
+    buf_reset(&w->encoded);
+    buf_reserve(&w->encoded, room); /* parts point into it: it must not move */
+    const uint8_t *before = w->encoded.data;
+    struct gather g = {.w = w};
+    for (size_t i = 0; i < count; i++) {
+        gather_record(&g, &drafts[i]);
+    }
+    gather_piece(&g);
+    CHECK(w->encoded.data == before);
+
+    struct file *file;
+    if (wal_set_file(w->set, segment, &file, e) != ERR_OK ||
+        file_write_at(file, w->offset, w->parts, g.count, e) != ERR_OK) {
+        return broken(w, e);
+    }
+    w->records += count;
+    w->bytes += offset - w->offset;
+    w->offset = offset;
+    uint32_t seed = wal_identifier_seed(segment, w->layout.log_key);
+    for (size_t i = 0; i < count; i++) {
+        follow(w, &drafts[i].record);
+        enum err_code code = add_identifier(w, seed, &drafts[i].record, e);
+        if (code != ERR_OK) {
+            return code;
+        }
+    }
+    return ERR_OK;
+}
+
+enum err_code wal_writer_append(struct wal_writer *w, struct wal_draft *drafts, size_t count,
+                                struct err *e)
+{
+    if (w->broken) {
+        return refuse(e);
+    }
+    for (size_t done = 0; done < count;) {
+        size_t n = w->sealed ? 0 : run_length(w, drafts + done, count - done);
+        enum err_code code = n == 0 ? wal_writer_switch(w, e) : write_run(w, drafts + done, n, e);
+        if (code != ERR_OK) {
+            return err_wrap(e, "log %s", w->dir);
+        }
+        done += n;
+    }
+    check_invariants(w);
+    return ERR_OK;
+}
+
+enum err_code wal_writer_sync(struct wal_writer *w, struct err *e)
+{
+    if (w->broken) {
+        return refuse(e);
+    }
+    if (w->sealed || w->lsn_durable == wal_writer_lsn_end(w)) {
+        return ERR_OK;
+    }
+    return timed_sync(w, e);
+}
