@@ -265,12 +265,12 @@ static size_t request_fields(const struct grpc_client_call *call, nghttp2_nv *fi
         grpc_timeout_format(timeout, call->deadline_ms > now ? call->deadline_ms - now : 0);
         fields[n++] = h2_field("grpc-timeout", bytes_str(timeout));
     }
-    const char *p = (const char *)call->metadata.data;
-    const char *end = p + call->metadata.size;
-    while (p < end) {
-        const char *value = p + strlen(p) + 1;
-        fields[n++] = h2_field(p, bytes_str(value));
-        p = value + strlen(value) + 1;
+    size_t at = 0;
+    while (at < call->metadata.size) {
+        const char *name = (const char *)call->metadata.data + at;
+        const char *value = name + strlen(name) + 1;
+        fields[n++] = h2_field(name, bytes_str(value));
+        at += strlen(name) + strlen(value) + 2;
     }
     return n;
 }

@@ -69,15 +69,14 @@ void h2_pairs_put(struct buf *pairs, struct bytes name, struct bytes value)
 
 const char *h2_pairs_find(const struct buf *pairs, const char *name)
 {
-    const char *p = (const char *)pairs->data;
-    const char *end = p + pairs->size;
-    while (p < end) {
+    size_t at = 0;
+    while (at < pairs->size) {
+        const char *p = (const char *)pairs->data + at;
         const char *value = p + strlen(p) + 1;
-        CHECK(value < end);
         if (strcmp(p, name) == 0) {
             return value;
         }
-        p = value + strlen(value) + 1;
+        at += strlen(p) + strlen(value) + 2;
     }
     return NULL;
 }
