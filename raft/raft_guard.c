@@ -225,6 +225,33 @@ bool raft_guard_prefix(const struct raft_guards *g, const struct raft_append_ent
            raft_guard_is_on(g, RAFT_G12);
 }
 
+/* libraft answers a pre-vote with the asker's term. If the server with the best
+ * log is behind in terms, those that deny it for its low term never tell it, and
+ * deny each other for their logs: nobody leads again. A candidate takes a higher
+ * term from a denial, and asks for the one after it. */
+void raft_guard_denial(const struct raft_guards *g, struct raft_request_vote_result *result,
+                       uint64_t term)
+{
+    CHECK(result != NULL);
+    CHECK(term < UINT64_MAX);
+    if (result->pre_vote && !result->vote_granted && result->term < term &&
+        raft_guard_is_on(g, RAFT_G13)) {
+        result->term = term;
+    }
+}
+
+/* libraft remembers which snapshot it asked for. After the next checkpoint its
+ * heartbeats name the new one, and it takes the peer's refusals of that for old
+ * ones, until its timeout for the transfer. Asking again early costs nothing: G8
+ * turns it into "see that a transfer runs". */
+unsigned raft_guard_install_timeout(const struct raft_guards *g, unsigned election_ms)
+{
+    enum { LIBRAFT_DEFAULT_MS = 30000 };
+    CHECK(election_ms > 0);
+    CHECK(g != NULL);
+    return raft_guard_is_on(g, RAFT_G14) ? election_ms : LIBRAFT_DEFAULT_MS;
+}
+
 enum raft_guard_verdict raft_guard_unaware(const struct raft_guards *g,
                                            const struct raft_guard_voter *self,
                                            const struct raft_request_vote *request)

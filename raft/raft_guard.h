@@ -13,6 +13,8 @@
  *   G10 a transfer to a peer that lags is started once, too early            liveness
  *   G11 a diverging log is walked back one entry per round trip              slow
  *   G12 an old append from the start of the log aborts after a cut           crash
+ *   G13 a denied pre-vote hides that the denier's term is higher             liveness
+ *   G14 a newer checkpoint makes a peer in need of a snapshot wait 30 s      liveness
  *
  * A guard only looks at its arguments. Tests take one out with 'off' and show
  * the defect. */
@@ -35,6 +37,8 @@ enum raft_guard_number {
     RAFT_G10,
     RAFT_G11,
     RAFT_G12,
+    RAFT_G13,
+    RAFT_G14,
     /* Rules of safety.md that are kept here as well. */
     RAFT_B1,            /* messages wait for hard state */
     RAFT_B5_HELD,       /* majorities before a membership step */
@@ -96,6 +100,13 @@ void raft_guard_hint(const struct raft_guards *g, struct raft_append_entries_res
 /* G12: whether an append must be dropped because it starts before our log. */
 bool raft_guard_prefix(const struct raft_guards *g, const struct raft_append_entries *append,
                        uint64_t log_first);
+
+/* G13: makes our own denial of a pre-vote say our term. */
+void raft_guard_denial(const struct raft_guards *g, struct raft_request_vote_result *result,
+                       uint64_t term);
+
+/* G14: how long libraft waits for an answer to a snapshot. */
+unsigned raft_guard_install_timeout(const struct raft_guards *g, unsigned election_ms);
 
 /* safety.md B5: what a server whose own log does not name it a voter does with
  * a request for its vote. libraft would refuse every one. */

@@ -40,6 +40,7 @@ enum {
 /* Entries that a peer lacks and memory no longer holds, read from disk piece by piece. */
 struct raft_feed {
     bool active;
+    uint64_t begin;    /* where it began; the peer may hold less than libraft knows of */
     uint64_t next;     /* first entry not sent yet */
     uint64_t end;      /* last entry that libraft wanted to send */
     uint64_t token;    /* of the read that is out, 0: none */

@@ -82,21 +82,25 @@ static void send_cached(struct replica *r, struct raft_peer *peer, uint64_t firs
     mem_free((void *)entries);
 }
 
-static void send_neutral(struct replica *r, struct raft_peer *peer)
-{
-    CHECK(raft_state(&r->core) == RAFT_LEADER);
-    struct raft_packet p;
-    raft_guard_neutral(&p, peer->id, raft_current_term(&r->core));
-    raft_send_packet(r, peer->id, &p);
-    note_append(r, peer, peer->sent_index);
-}
-
 /* One heartbeat is enough within this time. */
 static bool is_surplus(const struct replica *r, const struct raft_peer *peer)
 {
     CHECK(r->now_ms >= peer->sent_ms);
     CHECK(r->options.heartbeat_ms > 0);
     return peer->sent_ms != 0 && r->now_ms - peer->sent_ms < (r->options.heartbeat_ms + 1) / 2;
+}
+
+/* Says who leads, to a peer for which anything else would come too early. */
+static void send_neutral(struct replica *r, struct raft_peer *peer)
+{
+    CHECK(raft_state(&r->core) == RAFT_LEADER);
+    if (is_surplus(r, peer)) {
+        return;
+    }
+    struct raft_packet p;
+    raft_guard_neutral(&p, peer->id, raft_current_term(&r->core));
+    raft_send_packet(r, peer->id, &p);
+    note_append(r, peer, peer->sent_index);
 }
 
 void raft_send_feed(struct replica *r, struct raft_peer *peer)
@@ -112,7 +116,8 @@ void raft_send_feed(struct replica *r, struct raft_peer *peer)
     }
     CHECK(feed->end <= r->log.last);
     uint64_t match = raft_lead_match(r, peer->id);
-    if (feed->next > match + RAFT_FEED_WINDOW) {
+    uint64_t held = match > feed->begin ? match : feed->begin;
+    if (feed->next > held + RAFT_FEED_WINDOW) {
         return; /* goes on when the peer acknowledges */
     }
     feed->moved_ms = r->now_ms;
@@ -145,10 +150,11 @@ static void feed_request(struct replica *r, struct raft_peer *peer, uint64_t fir
     if (again) {
         /* libraft probes at each heartbeat; what it asks for is on its way. */
         feed->end = last > feed->end ? last : feed->end;
+        send_neutral(r, peer);
         return;
     }
     if (!feed->active || first < feed->next) {
-        *feed = (struct raft_feed){.active = true, .next = first, .end = last};
+        *feed = (struct raft_feed){.active = true, .begin = first, .next = first, .end = last};
     }
     feed->end = last > feed->end ? last : feed->end;
     CHECK(feed->next <= feed->end);
@@ -211,9 +217,7 @@ static void send_append(struct replica *r, const struct raft_message *m)
     }
     if (peer->feed.active) {
         /* What it names is not with the peer yet: the peer would refuse it. */
-        if (!is_surplus(r, peer)) {
-            send_neutral(r, peer);
-        }
+        send_neutral(r, peer);
         return;
     }
     bool lags = append->prev_log_index != 0 && append->prev_log_index == peer->sent_index;
@@ -255,7 +259,7 @@ static void send_install(struct replica *r, const struct raft_message *m)
         peer->transfer.index = r->snapshot.index;
         peer->transfer.asked_ms = r->now_ms;
     }
-    if (raft_guard_is_on(&r->guards, RAFT_G8) && !is_surplus(r, peer)) {
+    if (raft_guard_is_on(&r->guards, RAFT_G8)) {
         send_neutral(r, peer);
     }
 }
@@ -276,8 +280,11 @@ void raft_send_core(struct replica *r, const struct raft_message *m)
         p.core = *m;
         raft_guard_hint(&r->guards, &p.core.append_entries_result, &r->log, r->commit);
         break;
-    case RAFT_REQUEST_VOTE:
     case RAFT_REQUEST_VOTE_RESULT:
+        p.core = *m;
+        raft_guard_denial(&r->guards, &p.core.request_vote_result, raft_current_term(&r->core));
+        break;
+    case RAFT_REQUEST_VOTE:
     case RAFT_TIMEOUT_NOW:
         p.core = *m;
         break;

@@ -258,6 +258,8 @@ int raft_update_start(struct replica *r, uint64_t term, uint64_t voted_for)
     raft_set_heartbeat_timeout(&r->core, r->options.heartbeat_ms);
     raft_set_max_inflight_entries(&r->core, LIMIT_APPEND_ENTRIES_MAX);
     raft_set_election_timeout(&r->core, r->options.election_ms);
+    raft_set_install_snapshot_timeout(
+        &r->core, raft_guard_install_timeout(&r->guards, r->options.election_ms));
 
     struct raft_snapshot_metadata metadata;
     struct raft_core_entries entries = {0};

@@ -331,6 +331,8 @@ static enum err_code on_timers(struct replica *r, const struct event *event, str
     r->options.election_ms = event->election_ms;
     raft_set_heartbeat_timeout(&r->core, event->heartbeat_ms);
     raft_set_election_timeout(&r->core, event->election_ms);
+    raft_set_install_snapshot_timeout(&r->core,
+                                      raft_guard_install_timeout(&r->guards, event->election_ms));
     CHECK(r->options.heartbeat_ms > 0);
     return ERR_OK;
 }

@@ -75,6 +75,11 @@ void cluster_fail(const struct cluster *c, const char *format, ...)
     va_start(args, format);
     (void)vsnprintf(text, sizeof text, format, args);
     va_end(args);
+    if (c->options.trace) {
+        size_t skip = c->trace.size > 60000 ? c->trace.size - 60000 : 0;
+        (void)fprintf(stderr, "%.*s", (int)(c->trace.size - skip),
+                      (const char *)c->trace.data + skip);
+    }
     PANIC("seed %" PRIu64 " at %" PRIu64 " ms: %s", c->options.seed, c->now_ms, text);
 }
 
@@ -227,6 +232,7 @@ static void disk_append(struct cluster *c, struct cluster_disk *d, struct entry 
         cluster_fail(c, "append of %" PRIu64 " to a log of %" PRIu64 " .. %" PRIu64,
                      entries[0]->index, d->first, disk_last(d));
     }
+    c->totals.truncations += entries[0]->index <= disk_last(d) ? 1 : 0;
     disk_truncate(d, entries[0]->index);
     for (size_t i = 0; i < count; i++) {
         d->entries =
@@ -268,15 +274,26 @@ static void run_lane(struct cluster *c, struct cluster_node *n)
     schedule(c, &h);
 }
 
-static void push_job(struct cluster *c, struct cluster_node *n, struct cluster_job *job)
+static void push_job(struct cluster_job **first, struct cluster_job **last, struct cluster_job *job)
 {
     job->next = NULL;
-    if (n->lane_last == NULL) {
-        n->lane_first = job;
+    if (*last == NULL) {
+        *first = job;
     } else {
-        n->lane_last->next = job;
+        (*last)->next = job;
     }
-    n->lane_last = job;
+    *last = job;
+}
+
+static void pop_job(struct cluster_job **first, struct cluster_job **last)
+{
+    *first = (*first)->next;
+    *last = *first == NULL ? NULL : *last;
+}
+
+static void push_lane(struct cluster *c, struct cluster_node *n, struct cluster_job *job)
+{
+    push_job(&n->lane_first, &n->lane_last, job);
     run_lane(c, n);
 }
 
@@ -286,6 +303,15 @@ static void job_close(struct cluster_job *job)
     mem_free(job);
 }
 
+static void drop_jobs(struct cluster_job **first, struct cluster_job **last)
+{
+    while (*first != NULL) {
+        struct cluster_job *job = *first;
+        pop_job(first, last);
+        job_close(job);
+    }
+}
+
 static void step(struct cluster *c, struct cluster_node *n, struct event *event);
 
 static void install(struct cluster *c, struct cluster_node *n, const struct cluster_snapshot *s)
@@ -293,7 +319,9 @@ static void install(struct cluster *c, struct cluster_node *n, const struct clus
     disk_truncate(&n->disk, n->disk.first);
     n->disk.first = s->index + 1;
     keep_snapshot(n, s);
+    drop_jobs(&n->apply_first, &n->apply_last);
     n->applied = s->index;
+    n->applied_term = s->term;
     n->hash = s->hash;
     n->configuration = s->configuration;
     c->totals.installs++;
@@ -306,8 +334,7 @@ static void on_lane(struct cluster *c, struct cluster_node *n)
         return;
     }
     struct cluster_job *job = n->lane_first;
-    n->lane_first = job->next;
-    n->lane_last = n->lane_first == NULL ? NULL : n->lane_last;
+    pop_job(&n->lane_first, &n->lane_last);
     struct event event = {.type = EVENT_HARD_STATE_DURABLE};
     if (job->type == ACTION_HARD_STATE) {
         if (job->term < n->disk.term ||
@@ -347,6 +374,7 @@ static void apply_one(struct cluster *c, struct cluster_node *n, const struct en
     uint64_t mixed[2] = {n->hash, h};
     n->hash = hash64(bytes_of(mixed, sizeof mixed));
     n->applied = index;
+    n->applied_term = entry->term;
     if (entry->type == ENTRY_CHANGE &&
         configuration_decode(entry_payload(entry), index, &n->configuration, NULL) != ERR_OK) {
         cluster_fail(c, "entry %" PRIu64 " is no configuration", index);
@@ -376,18 +404,30 @@ static void apply_one(struct cluster *c, struct cluster_node *n, const struct en
     n->submit_count = kept;
 }
 
-static void on_apply(struct cluster *c, struct cluster_node *n, struct happen *h)
+static void run_apply(struct cluster *c, struct cluster_node *n)
 {
-    if (n->apply_held) {
-        h->at_ms = c->now_ms + 1;
-        schedule(c, h);
-        h->entries = NULL;
-        h->count = 0;
+    if (n->apply_first == NULL || n->apply_held || n->apply_runs) {
         return;
     }
-    for (size_t i = 0; i < h->count; i++) {
-        apply_one(c, n, h->entries[i]);
+    n->apply_runs = true;
+    struct happen h =
+        happens_in(c, ON_APPLY, n, random_between(&c->random, 0, c->options.apply_max_ms));
+    schedule(c, &h);
+}
+
+static void on_apply(struct cluster *c, struct cluster_node *n)
+{
+    struct cluster_job *job = n->apply_first;
+    n->apply_runs = false;
+    if (n->apply_held || job == NULL) {
+        return;
     }
+    pop_job(&n->apply_first, &n->apply_last);
+    for (size_t i = 0; i < job->count; i++) {
+        apply_one(c, n, job->entries[i]);
+    }
+    job_close(job);
+    run_apply(c, n);
     struct event event = {.type = EVENT_APPLIED, .index = n->applied};
     step(c, n, &event);
 }
@@ -499,7 +539,7 @@ static void on_fetched(struct cluster *c, struct cluster_node *n, const struct h
     if (!configuration_equal(&job->snapshot.configuration, &h->snapshot.configuration)) {
         cluster_fail(c, "snapshot %" PRIu64 " comes with another configuration", h->a);
     }
-    push_job(c, n, job);
+    push_lane(c, n, job);
 }
 
 static void on_read_log(struct cluster *c, struct cluster_node *n, const struct action *a)
@@ -530,7 +570,7 @@ static void on_log_read(struct cluster *c, struct cluster_node *n, const struct 
     step(c, n, &event);
 }
 
-static void push_lane_action(struct cluster *c, struct cluster_node *n, struct action *a)
+static struct cluster_job *job_of(struct action *a)
 {
     struct cluster_job *job = mem_zalloc(sizeof *job);
     job->type = a->type;
@@ -539,24 +579,20 @@ static void push_lane_action(struct cluster *c, struct cluster_node *n, struct a
     job->token = a->token;
     job->entries = a->entries;
     job->count = a->count;
-    if (a->type == ACTION_APPEND && a->index <= disk_last(&n->disk)) {
-        c->totals.truncations++;
-    }
     a->entries = NULL;
     a->count = 0;
-    push_job(c, n, job);
+    return job;
 }
 
-static void push_apply(struct cluster *c, struct cluster_node *n, struct action *a)
+static void on_write(struct cluster *c, struct cluster_node *n, struct action *a)
 {
-    uint64_t at = c->now_ms + random_between(&c->random, 0, c->options.apply_max_ms);
-    n->apply_free_ms = at > n->apply_free_ms ? at : n->apply_free_ms;
-    struct happen h = happens_in(c, ON_APPLY, n, n->apply_free_ms - c->now_ms);
-    h.entries = a->entries;
-    h.count = a->count;
-    a->entries = NULL;
-    a->count = 0;
-    schedule(c, &h);
+    push_lane(c, n, job_of(a));
+}
+
+static void on_apply_action(struct cluster *c, struct cluster_node *n, struct action *a)
+{
+    push_job(&n->apply_first, &n->apply_last, job_of(a));
+    run_apply(c, n);
 }
 
 static void perform(struct cluster *c, struct cluster_node *n, struct action *a)
@@ -564,7 +600,7 @@ static void perform(struct cluster *c, struct cluster_node *n, struct action *a)
     switch (a->type) {
     case ACTION_HARD_STATE:
     case ACTION_APPEND:
-        push_lane_action(c, n, a);
+        on_write(c, n, a);
         break;
     case ACTION_SEND:
         transmit(c, n->id, a->id, &a->message);
@@ -573,7 +609,7 @@ static void perform(struct cluster *c, struct cluster_node *n, struct action *a)
         on_read_log(c, n, a);
         break;
     case ACTION_APPLY:
-        push_apply(c, n, a);
+        on_apply_action(c, n, a);
         break;
     case ACTION_READ_READY:
     case ACTION_READ_FAILED:
@@ -685,10 +721,11 @@ void cluster_start(struct cluster *c, uint64_t id)
     n->up = true;
     n->life++;
     n->applied = n->disk.snapshot.index;
+    n->applied_term = n->disk.snapshot.term;
     n->hash = n->disk.snapshot.hash;
     n->configuration = n->disk.snapshot.configuration;
     n->checkpoint_running = false;
-    n->apply_free_ms = 0;
+    n->apply_runs = false;
     n->timer_ms = 0;
     struct err e;
     if (replica_start(&options, &state, c->now_ms, &n->replica, &c->actions, &e) != ERR_OK) {
@@ -711,12 +748,8 @@ void cluster_crash(struct cluster *c, uint64_t id, bool torn)
     if (torn && first != NULL && first->type == ACTION_APPEND) {
         disk_append(c, &n->disk, first->entries, random_below(&c->random, first->count + 1));
     }
-    while (n->lane_first != NULL) {
-        struct cluster_job *job = n->lane_first;
-        n->lane_first = job->next;
-        job_close(job);
-    }
-    n->lane_last = NULL;
+    drop_jobs(&n->lane_first, &n->lane_last);
+    drop_jobs(&n->apply_first, &n->apply_last);
     n->lane_free_ms = 0;
     replica_close(n->replica);
     n->replica = NULL;
@@ -757,7 +790,9 @@ void cluster_hold_disk(struct cluster *c, uint64_t id, bool held)
 
 void cluster_hold_apply(struct cluster *c, uint64_t id, bool held)
 {
-    cluster_node(c, id)->apply_held = held;
+    struct cluster_node *n = cluster_node(c, id);
+    n->apply_held = held;
+    run_apply(c, n);
 }
 
 /* --- requests --- */
@@ -862,8 +897,7 @@ bool cluster_checkpoint(struct cluster *c, uint64_t id, uint64_t trailing)
                    random_between(&c->random, c->options.disk_min_ms, c->options.disk_max_ms));
     h.snapshot = (struct cluster_snapshot){
         .index = n->applied, .hash = n->hash, .configuration = n->configuration};
-    bool known = replica_term_at(n->replica, n->applied, &h.snapshot.term);
-    CHECK(known);
+    h.snapshot.term = n->applied_term;
     h.trailing = trailing;
     n->checkpoint_running = true;
     schedule(c, &h);
@@ -921,7 +955,7 @@ static void happen_now(struct cluster *c, struct happen *h)
         on_fetched(c, n, h);
         break;
     case ON_APPLY:
-        on_apply(c, n, h);
+        on_apply(c, n);
         break;
     case ON_CHECKPOINT:
         on_checkpoint(c, n, h);

@@ -68,9 +68,12 @@ struct cluster_node {
     struct cluster_job *lane_first;
     struct cluster_job *lane_last;
     uint64_t lane_free_ms;
+    struct cluster_job *apply_first;
+    struct cluster_job *apply_last;
+    bool apply_runs;
     uint64_t timer_ms; /* the deadline that is scheduled */
     uint64_t applied;
-    uint64_t apply_free_ms;
+    uint64_t applied_term;
     uint64_t hash;
     struct configuration configuration;                   /* of the last change applied */
     struct cluster_snapshot snapshots[CLUSTER_SNAPSHOTS]; /* newest first */
