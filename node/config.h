@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The options of one node. Every option is a flag (--wal-segment-size), a
- * variable (TIDEMARK_WAL_SEGMENT_SIZE) and a key of a TOML file
- * (wal-segment-size), in that order of precedence; all come from one table,
- * which also makes the text of --help.
+/* The configuration of one node, from four sources. Every option of
+ * config_option.h is a flag (--wal-segment-size), a variable
+ * (TIDEMARK_WAL_SEGMENT_SIZE) and a key of a TOML file (wal-segment-size); the
+ * first of these that gives it counts, then the default. Of a flag given twice
+ * the last counts; an empty variable is none.
  *
  * Unknown flags and keys are errors with a "did you mean"; an unknown TIDEMARK_*
  * variable only if it looks like a known one (the client has variables of its
- * own, and container platforms invent some). What concerns the whole cluster is not
- * here but a setting in the replicated state. */
+ * own, and container platforms invent some). What concerns the whole cluster is
+ * not here but a setting in the replicated state. */
 #ifndef TIDEMARK_NODE_CONFIG_H
 #define TIDEMARK_NODE_CONFIG_H
-
-#include <stdio.h>
 
 #include "base/bytes.h"
 #include "base/err.h"
@@ -38,8 +37,10 @@ struct config_peers {
 /* Plain data. Addresses are "host:port" or "[v6]:port". */
 struct config {
     enum config_command command;
-    char file[IO_PATH_MAX]; /* the TOML file read; "" for none */
-    enum config_source sources[CONFIG_OPTIONS_MAX];
+    enum config_source sources[CONFIG_OPTIONS_MAX]; /* by place in the table of options */
+
+    bool help, version, print_config;
+    char file[IO_PATH_MAX]; /* the TOML file; "" for none */
 
     char name[LIMIT_NAME_SIZE_MAX + 1]; /* default: from advertise_peer */
     char data_dir[IO_PATH_MAX];
@@ -68,7 +69,7 @@ struct config_input {
 };
 
 /* ERR_INVALID with a text for the user (exit status 2); ERR_NOT_FOUND, ERR_IO
- * for the file. With HELP and VERSION nothing else is checked. */
+ * for the file. With CONFIG_HELP and CONFIG_VERSION only the flags were looked at. */
 MUST_CHECK enum err_code config_load(const struct config_input *input, struct config *out,
                                      struct err *e);
 /* Each option, its value and where it came from, one a line. */

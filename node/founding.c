@@ -284,6 +284,15 @@ static void forget_answer(struct peer_state *peer)
 
 /* --- answering --- */
 
+static void set_connected(struct founding *f, const char *address, bool connected)
+{
+    size_t at = peers_find(&f->peers, address);
+    if (at < f->peers.count) {
+        forget_answer(&f->others[at]);
+        f->others[at].connected = connected;
+    }
+}
+
 /* Answers on their way to us count no more. */
 static void void_questions(struct founding *f, uint64_t random)
 {
@@ -495,17 +504,12 @@ void founding_step(struct founding *f, const struct founding_event *event,
 {
     CHECK(event->random != 0);
     actions->count = 0;
-    size_t at = f->peers.count;
     switch (event->type) {
     case FOUNDING_TICK:
         break;
     case FOUNDING_PEER_UP:
     case FOUNDING_PEER_DOWN:
-        at = peers_find(&f->peers, event->address);
-        if (at < f->peers.count) {
-            forget_answer(&f->others[at]);
-            f->others[at].connected = event->type == FOUNDING_PEER_UP;
-        }
+        set_connected(f, event->address, event->type == FOUNDING_PEER_UP);
         break;
     case FOUNDING_QUESTION:
         answer_question(f, event, actions);
