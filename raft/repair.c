@@ -362,7 +362,7 @@ struct repair *repair_start(const struct repair_options *options, uint64_t now_m
     CHECK(repair_is_needed(&options->log, options->snapshot_index));
     struct repair *r = mem_zalloc(sizeof *r);
     r->id = options->id;
-    r->term_began = options->term_began;
+    r->term_began = WEAK(BEGAN) ? options->term : options->term_began;
     r->term = options->term;
     r->ask_interval_ms = options->ask_interval_ms;
     r->log = options->log;

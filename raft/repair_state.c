@@ -182,13 +182,19 @@ void repair_add_configuration(struct repair *r, const struct configuration *c)
     r->configurations = mem_grow(r->configurations, &r->configuration_capacity,
                                  r->configuration_count + 1, sizeof *r->configurations);
     size_t at = r->configuration_count;
-    while (at > 0 && r->configurations[at - 1].index >= c->index) {
-        CHECK(r->configurations[at - 1].index != c->index);
-        r->configurations[at] = r->configurations[at - 1];
+    while (at > 0 && r->configurations[at - 1].index > c->index) {
         at--;
+    }
+    if (at > 0 && r->configurations[at - 1].index == c->index) {
+        r->configurations[at - 1] = *c; /* known from hard state before its entry was filled */
+        return;
+    }
+    for (size_t i = r->configuration_count; i > at; i--) {
+        r->configurations[i] = r->configurations[i - 1];
     }
     r->configurations[at] = *c;
     r->configuration_count++;
+    CHECK(r->configuration_count <= r->configuration_capacity);
 }
 
 void repair_drop_configurations(struct repair *r, uint64_t from)

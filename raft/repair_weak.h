@@ -26,6 +26,7 @@
     X(C23_HIDDEN)     /* membership entries in lost slots are not thought of */                    \
     X(DROP_TERM)      /* no term is persisted before a drop */                                     \
     X(DROP_OWN)       /* the term persisted may be no higher than our own */                       \
+    X(BEGAN)          /* the stored term is that of now, not of when the repair began */           \
     X(C3_TWO)         /* an entry that two hold whole fills an unknown slot */                     \
     X(C3_HIGHEST)     /* the entry of the highest term held fills it */                            \
     X(C3_SLOT)        /* the deciding log gives that slot alone */                                 \

@@ -85,6 +85,8 @@ struct lab {
     bool cut[LAB_NODES][LAB_NODES];
     /* Changes an answer on its way; NULL: none does. */
     void (*tamper)(struct lab *lab, struct buf *answer);
+    unsigned reads_left; /* for 'tamper' */
+    unsigned installs_to_fail;
 };
 
 static inline uint64_t lab_value(uint64_t index, uint64_t term)
@@ -445,6 +447,10 @@ static inline void lab_cut_end(struct lab_node *n, uint64_t from)
 static inline bool lab_install(struct lab *lab, struct lab_node *n, const struct repair_action *a)
 {
     struct lab_node *from = &lab->nodes[a->id - 1];
+    if (lab->installs_to_fail > 0) {
+        lab->installs_to_fail--;
+        return false;
+    }
     if (!from->up || from->snapshot_index < a->index) {
         return false;
     }

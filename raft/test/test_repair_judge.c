@@ -65,6 +65,18 @@ static void term_at_least_ours(struct lab *lab)
     lab_run(lab);
 }
 
+/* An earlier start of this repair stored term 3 and then crashed: we have voted
+ * and acknowledged in term 2 at most. */
+static void term_is_that_of_the_begin(struct lab *lab)
+{
+    lab_log(lab, 0, "1 ?");
+    lab->nodes[0].term = 3;
+    lab->nodes[0].term_began = 2;
+    lab_log(lab, 1, "1 2");
+    lab_down(lab, 2);
+    lab_run(lab);
+}
+
 /* What we lost can have been 2:3. */
 static void term_below_ours(struct lab *lab)
 {
@@ -409,6 +421,12 @@ static const struct scenario scenarios[] = {
      {WEAK_C3_TWO, WEAK_C3_HIGHEST},
      2},
     {"term_at_least_ours", 3, term_at_least_ours, "1 2, done, terms 2 2 0", NONE},
+    {"term_is_that_of_the_begin",
+     3,
+     term_is_that_of_the_begin,
+     "1 2, done, terms 3 2 0",
+     {WEAK_BEGAN},
+     1},
     {"term_below_ours", 3, term_below_ours, "1 ?, waits, terms 3 4 0", {WEAK_TOP_TERM}, 1},
     {"term_at_least_ours_but_not_the_next",
      3,
