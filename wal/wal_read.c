@@ -43,6 +43,7 @@ static struct run plan(const struct wal *w, size_t position, size_t count_max, s
     uint64_t start = wal_place_lsn(first);
     uint64_t segment = wal_lsn_segment(&w->layout, start);
     uint64_t end = start + wal_record_span(first->size);
+    uint64_t read_end = start + WAL_RECORD_HEADER_SIZE + first->size; /* without padding */
     size_t payload = first->size;
     size_t count = 1;
     while (count < count_max && position + count < w->table.count && !wal_place_side(first)) {
@@ -54,12 +55,13 @@ static struct run plan(const struct wal *w, size_t position, size_t count_max, s
             break;
         }
         end = at + wal_record_span(next->size);
+        read_end = at + WAL_RECORD_HEADER_SIZE + next->size;
         payload += next->size;
         count++;
     }
     return (struct run){.segment = segment,
                         .offset = wal_lsn_offset(&w->layout, start),
-                        .size = (size_t)(end - start),
+                        .size = (size_t)(read_end - start),
                         .position = position,
                         .count = count,
                         .side = wal_place_side(first)};

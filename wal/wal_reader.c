@@ -7,9 +7,9 @@
 #include "base/crc32c.h"
 #include "base/mem.h"
 
-/* The unit that a disk writes as a whole, no more is assumed; and the unit in
- * which a range that could not be read at once is tried again. */
-enum { SECTOR_SIZE = 512, RETRY_SIZE = 4096 };
+/* The unit that a disk writes as a whole, no more is assumed. A range that could
+ * not be read at once is tried again by the page, a page by the sector. */
+enum { SECTOR_SIZE = 512, PAGE_SIZE = 4096 };
 
 void wal_reader_init(struct wal_reader *r)
 {
@@ -49,9 +49,27 @@ static bool read_all(struct wal_reader *r, uint64_t offset, uint8_t *dst, size_t
     return file_read_at(r->file, offset, dst, size, &got, NULL) == ERR_OK && got == size;
 }
 
+/* Reads in pieces; what can't be had becomes poison. */
+static void read_pieces(struct wal_reader *r, uint64_t offset, uint8_t *dst, size_t size)
+{
+    for (size_t at = 0; at < size; at += PAGE_SIZE) {
+        size_t page = size - at < PAGE_SIZE ? size - at : PAGE_SIZE;
+        if (read_all(r, offset + at, dst + at, page)) {
+            continue;
+        }
+        for (size_t in = at; in < at + page; in += SECTOR_SIZE) {
+            size_t sector = at + page - in < SECTOR_SIZE ? at + page - in : SECTOR_SIZE;
+            if (!read_all(r, offset + in, dst + in, sector)) {
+                memset(dst + in, WAL_READER_POISON, sector);
+                r->unreadable += sector;
+            }
+        }
+    }
+}
+
 static void fill(struct wal_reader *r, uint64_t offset)
 {
-    r->base = offset / RETRY_SIZE * RETRY_SIZE;
+    r->base = offset / PAGE_SIZE * PAGE_SIZE;
     uint64_t left = r->size - r->base;
     r->filled = left < WAL_READER_WINDOW_SIZE ? (size_t)left : WAL_READER_WINDOW_SIZE;
     size_t there = 0;
@@ -60,15 +78,8 @@ static void fill(struct wal_reader *r, uint64_t offset)
         there = more < r->filled ? (size_t)more : r->filled;
     }
     memset(r->window + there, WAL_READER_POISON, r->filled - there);
-    if (there == 0 || read_all(r, r->base, r->window, there)) {
-        return;
-    }
-    for (size_t at = 0; at < there; at += RETRY_SIZE) {
-        size_t size = there - at < RETRY_SIZE ? there - at : RETRY_SIZE;
-        if (!read_all(r, r->base + at, r->window + at, size)) {
-            memset(r->window + at, WAL_READER_POISON, size);
-            r->unreadable += size;
-        }
+    if (there > 0 && !read_all(r, r->base, r->window, there)) {
+        read_pieces(r, r->base, r->window, there);
     }
 }
 
