@@ -106,7 +106,7 @@ static enum verdict judge(struct copy *copy, uint32_t magic)
                       format, FORMAT);
         return NEWER_FORMAT;
     }
-    if (format != FORMAT || copy->sequence == 0) {
+    if (format != FORMAT || copy->sequence == 0 || copy->sequence == UINT64_MAX) {
         (void)err_set(&copy->why, ERR_CORRUPT, "format %" PRIu32 ", sequence %" PRIu64, format,
                       copy->sequence);
         return BAD;

@@ -295,6 +295,23 @@ TEST(io_twin, a_newer_format_is_unsupported_not_damage)
     }
 }
 
+/* Sequences that no twin writes, and that could not be followed by another. */
+TEST(io_twin, an_impossible_sequence_or_format_is_damage)
+{
+    struct fixture f = fixture_open(text("one"));
+    forge(&f, "hard.0", MAGIC, 1, 0, "x");
+    EXPECT_OK(reopen(&f));
+    EXPECT(holds(&f, text("one")));
+    EXPECT_UINT(io_twin_bad_copies(f.twin), 1);
+    forge(&f, "hard.1", MAGIC, 1, UINT64_MAX, "x");
+    EXPECT_OK(reopen(&f));
+    EXPECT(holds(&f, text("one")));
+    forge(&f, "hard.1", MAGIC, 0, 7, "x");
+    EXPECT_OK(reopen(&f));
+    EXPECT(holds(&f, text("one")));
+    fixture_close(&f);
+}
+
 TEST(io_twin, copies_of_another_kind_are_refused)
 {
     struct fixture f = fixture_open(text("one"));
