@@ -17,6 +17,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "io/io.h"
+#include "node/control.h"
 #include "wal/wal.h"
 
 enum {
@@ -53,6 +54,7 @@ struct config {
 
     uint64_t wal_segment_size; /* of a new data directory */
     bool test_small_segments;  /* not in --help: lets tests have segments of 64 KiB */
+    enum wal_level wal_level;  /* of a new data directory of one node alone */
     bool recovery_mode_given;  /* for this start only, else as stored (safety.md D3) */
     enum wal_recovery_mode recovery_mode;
     uint64_t message_size_max; /* of one request of a client */

@@ -34,6 +34,14 @@ static const char *const log_formats[] = {
     NULL,
 };
 
+static const char *const wal_levels[] = {
+    [WAL_LEVEL_OFF] = "off",
+    [WAL_LEVEL_SYNC] = "sync",
+    [WAL_LEVEL_FLUSH] = "flush",
+    [WAL_LEVEL_BYRL] = "byrl",
+    NULL,
+};
+
 #define FIELD(field) offsetof(struct config, field), sizeof((struct config *)0)->field
 
 /* In the order of --help. */
@@ -57,6 +65,8 @@ static const struct config_option options[] = {
      .max = LIMIT_SEGMENT_SIZE_MAX, .fallback = "16MiB",
      .help = "size of one log file, a power of two from 4MiB to 1GiB; fixed when the data "
              "directory is made"},
+    {"wal-level", OPTION_CHOICE, FIELD(wal_level), .choices = wal_levels, .fallback = "flush",
+     .help = "level of a new data directory of one node alone; later ts.wal.wal_level"},
     {"recovery-mode", OPTION_CHOICE, FIELD(recovery_mode), .choices = recovery_modes,
      .fallback_help = "as stored by ts.wal.recovery_mode",
      .help = "how a damaged local log is opened, for this start only"},

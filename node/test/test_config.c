@@ -84,6 +84,7 @@ TEST(config, started_bare_it_is_a_node_alone)
     EXPECT_STR(f->config.listen_peer, "127.0.0.1:7071");
     EXPECT_STR(f->config.advertise_peer, "127.0.0.1:7071");
     EXPECT_UINT(f->config.wal_segment_size, 16 * LIMIT_MIB);
+    EXPECT_INT(f->config.wal_level, WAL_LEVEL_FLUSH);
     EXPECT(!f->config.recovery_mode_given);
     EXPECT_UINT(f->config.message_size_max, LIMIT_MESSAGE_SIZE_MAX);
     EXPECT_UINT(f->config.drain_limit_ms, 30000);
@@ -108,6 +109,7 @@ static const struct sample samples[] = {
     {"listen-peer", {"h:1", "i:2", "j:3"}, false},
     {"advertise-peer", {"h:1", "i:2", "j:3"}, false},
     {"wal-segment-size", {"4MiB", "8MiB", "32MiB"}, false},
+    {"wal-level", {"off", "sync", "byrl"}, false},
     {"recovery-mode",
      {"absolute_consistency", "skip_any_corrupted_records", "tolerate_corrupted_tail_records"},
      false},
@@ -464,6 +466,7 @@ TEST(config, prints_each_value_and_where_it_came_from)
                "listen-peer = 127.0.0.1:7071      # default\n"
                "advertise-peer = n1:1             # flag --advertise-peer\n"
                "wal-segment-size = 16MiB          # default\n"
+               "wal-level = flush                 # default\n"
                "recovery-mode =                   # default (as stored by ts.wal.recovery_mode)\n"
                "message-size-max = 4MiB           # default\n"
                "drain-limit = 90s                 # file t.toml\n"
