@@ -40,7 +40,10 @@ void identity_hello_make(const struct identity_self *self, uint64_t ask_nonce_of
     out->start_counter = s->start_counter;
     out->nonce = s->starts[s->start_count - 1].nonce;
     out->known_counter = ask_nonce_of;
-    if (!hard_state_nonce(s, ask_nonce_of, &out->known_nonce)) {
+    if (ask_nonce_of == 0 && s->start_count > 1) {
+        out->known_counter = s->starts[s->start_count - 2].counter;
+    }
+    if (!hard_state_nonce(s, out->known_counter, &out->known_nonce)) {
         out->known_nonce = 0;
     }
     copy_text(out->name, sizeof out->name, s->name);

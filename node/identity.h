@@ -42,7 +42,10 @@ struct identity_self {
     const char *version;
 };
 
-/* Our own hello, with the nonce of start 'ask_nonce_of' (what a Welcome asked for; 0: none). */
+/* Our own hello, with the nonce of start 'ask_nonce_of', which a Welcome asked
+ * for. 0: with that of the start before the one in force, which is most often the
+ * one that the hearer knows; so a raised counter is told on an open link without
+ * being asked back. */
 void identity_hello_make(const struct identity_self *self, uint64_t ask_nonce_of,
                          struct peer_hello *out);
 

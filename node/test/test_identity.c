@@ -76,18 +76,50 @@ TEST(identity, a_hello_says_the_start_in_force_and_proves_the_one_asked_for)
     EXPECT_UINT(h.directory_id, OWN);
     EXPECT_UINT(h.start_counter, 3);
     EXPECT_UINT(h.nonce, 0x303);
-    EXPECT_UINT(h.known_counter, 0);
-    EXPECT_UINT(h.known_nonce, 0);
+    EXPECT_UINT(h.known_counter, 2); /* most often what the hearer knows */
+    EXPECT_UINT(h.known_nonce, 0x302);
     EXPECT_STR(h.name, "n1");
     EXPECT_STR(h.peer_address, "n1:7071");
     EXPECT_STR(h.client_address, "n1:7070");
     EXPECT_STR(h.version, "0.1");
-    identity_hello_make(&self, 2, &h);
-    EXPECT_UINT(h.known_counter, 2);
-    EXPECT_UINT(h.known_nonce, 0x302);
+    identity_hello_make(&self, 1, &h);
+    EXPECT_UINT(h.known_counter, 1);
+    EXPECT_UINT(h.known_nonce, 0x301);
     identity_hello_make(&self, 9, &h); /* never made */
     EXPECT_UINT(h.known_counter, 9);
     EXPECT_UINT(h.known_nonce, 0);
+    fixture_close(f);
+}
+
+TEST(identity, the_first_start_has_nothing_to_prove)
+{
+    struct fixture *f = fixture_open();
+    struct identity_self self = {&f->state, "", "", ""};
+    struct peer_hello h;
+    f->state.start_count = 0;
+    f->state.start_counter = 0;
+    hard_state_add_start(&f->state, 0x301);
+    identity_hello_make(&self, 0, &h);
+    EXPECT_UINT(h.start_counter, 1);
+    EXPECT_UINT(h.known_counter, 0);
+    EXPECT_UINT(h.known_nonce, 0);
+    fixture_close(f);
+}
+
+/* A checkpoint raises the counter on links that are up: they stay. */
+TEST(identity, a_raised_counter_is_accepted_without_being_asked_back)
+{
+    struct fixture *f = fixture_open();
+    struct fixture *peer = fixture_open();
+    struct identity_self self = {&f->state, "", "", ""};
+    peer->state.directory_id = PEER;
+    for (unsigned i = 0; i < 3 * HARD_STATE_STARTS_MAX; i++) {
+        identity_hello_make(&self, 0, &peer->hello);
+        EXPECT_INT(judge(peer), IDENTITY_STORE);
+        EXPECT_OK(identity_store(&peer->state, &peer->judged, NULL, 0, &f->err));
+        hard_state_add_start(&f->state, 0x1000 + i);
+    }
+    fixture_close(peer);
     fixture_close(f);
 }
 
