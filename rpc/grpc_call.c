@@ -646,9 +646,8 @@ bool grpc_call_writable(struct grpc_call *call)
     CHECK(call->owed);
     if (call->state == CALL_OPEN && call->out_size > CALL_OUT_HIGH_SIZE) {
         call->stalled = true;
-        return false;
     }
-    return true;
+    return call->state == CALL_OPEN && !call->stalled;
 }
 
 void grpc_call_trailer(struct grpc_call *call, const char *name, const char *value)

@@ -42,23 +42,25 @@ static void fill_in(struct grpc_channel_options *o)
     o->keepalive_timeout_ms = unsigned_or(o->keepalive_timeout_ms, 20000);
 }
 
-static void arm(struct grpc_channel *c)
+static void arm(struct grpc_channel *c, uint64_t after_ms_min)
 {
     const struct due_item *first = due_heap_first(&c->due);
     if (first == NULL || first->due_ms >= c->due_armed_ms) {
         return;
     }
     uint64_t now = net_loop_now_ms(&c->loop);
+    uint64_t after_ms = first->due_ms > now ? first->due_ms - now : 0;
     c->due_armed_ms = first->due_ms;
-    net_timer_start(&c->due_timer, first->due_ms > now ? first->due_ms - now : 0, 0);
+    net_timer_start(&c->due_timer, after_ms > after_ms_min ? after_ms : after_ms_min, 0);
 }
 
 static void on_due(void *owner)
 {
     struct grpc_channel *c = owner;
-    c->due_armed_ms = UINT64_MAX;
+    c->due_armed_ms = 0; /* nobody arms it meanwhile */
     uint64_t now = net_loop_now_ms(&c->loop);
-    /* A done() may start calls that fail at once: those wait for the next turn. */
+    /* A done() may start calls that fail at once: those wait for a later turn, and
+     * not with a timer of 0 ms, which uv would fire in this one. */
     for (size_t left = c->due.count; left > 0; left--) {
         struct due_item *first = due_heap_first(&c->due);
         if (first == NULL || first->due_ms > now) {
@@ -68,13 +70,14 @@ static void on_due(void *owner)
         char *start = (char *)first - offsetof(struct grpc_client_call, due);
         client_call_due((struct grpc_client_call *)(void *)start);
     }
-    arm(c);
+    c->due_armed_ms = UINT64_MAX;
+    arm(c, 1);
 }
 
 void channel_set_due(struct grpc_channel *c, struct grpc_client_call *call, uint64_t due_ms)
 {
     due_heap_set(&c->due, &call->due, due_ms);
-    arm(c);
+    arm(c, 0);
 }
 
 static void fail_waiting(struct grpc_channel *c, struct grpc_client_call *call)

@@ -141,7 +141,8 @@ void grpc_call_send_take(struct grpc_call *call, struct buf *message);
 /* The same for packers: queues 'size' bytes and returns where they go, to be
  * filled before control returns to the loop. */
 uint8_t *grpc_call_send_space(struct grpc_call *call, size_t size);
-/* Whether a streaming handler should go on sending; if not, drained() follows. */
+/* Whether a streaming handler should go on sending; if not, drained() follows, or
+ * cancelled() does or did. */
 bool grpc_call_writable(struct grpc_call *call);
 
 /* A trailer, before the finish. Lower-case name, printable ASCII value; copied. */
