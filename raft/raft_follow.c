@@ -76,9 +76,6 @@ void raft_follow_settle(struct replica *r)
         return;
     }
     gone->wanted = false;
-    gone->done_leader = gone->leader;
-    gone->done_term = gone->term;
-    gone->done_ms = r->now_ms;
     char address[RAFT_CORE_ADDRESS_SIZE];
     raft_core_address(gone->leader, address);
     struct raft_message m = {.type = RAFT_TIMEOUT_NOW};
@@ -91,6 +88,11 @@ void raft_follow_settle(struct replica *r)
     input.event.receive.message = &m;
     int rv = raft_update_step(r, &input);
     CHECK(rv == 0 || r->stopped);
+    if (r->core.state != RAFT_FOLLOWER) {
+        gone->done_leader = gone->leader;
+        gone->done_term = gone->term;
+        gone->done_ms = r->now_ms;
+    }
 }
 
 /* --- the vote of a server that doesn't know that it has one (safety.md B5) --- */
@@ -227,6 +229,9 @@ enum err_code raft_follow_checkpoint(struct replica *r, const struct event *even
         event->index - event->cut > UINT_MAX) {
         return err_set(e, ERR_INVALID, "checkpoint at %" PRIu64 ", cut at %" PRIu64, event->index,
                        event->cut);
+    }
+    if (!r->installing && event->index > r->applied && event->index <= r->apply_given) {
+        r->applied = event->index; /* what a checkpoint holds is applied */
     }
     struct raft_guard_checkpoint check = {
         .index = event->index,

@@ -102,7 +102,8 @@ enum action_type {
     ACTION_READ_READY, /* read 'token' may be served once 'index' is applied */
     ACTION_READ_FAILED,
     ACTION_INSTALL,    /* fetch snapshot (index, term, configuration) from peer 'id', install it
-                          in place of the log, then EVENT_INSTALLED */
+                          in place of the log, then EVENT_INSTALLED. If that can't be done:
+                          replica_close(), and replica_start() from what the disk holds */
     ACTION_ROLE,       /* role, term, id = leader or 0 */
     ACTION_CONFIGURATION, /* 'configuration' is now in force (appended, not yet committed) */
     ACTION_CHANGE_FAILED, /* the change last asked for was not proposed, 'reason' says why */
