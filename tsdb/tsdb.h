@@ -36,8 +36,8 @@ struct tsdb;
 
 struct tsdb_options {
     struct io *io;
-    const struct log *log; /* may be NULL */
-    const char *dir;       /* of the checkpoints alone; made if missing */
+    const struct log *log;     /* may be NULL */
+    const char *dir;           /* of the checkpoints alone; made if missing */
     uint64_t checkpoint_index; /* what the control file names; 0: none, the state is empty */
 };
 
@@ -91,8 +91,9 @@ struct bytes tsdb_configuration(const struct tsdb *db, uint64_t *index);
 
 /* Leader, before it proposes: refuses what apply would refuse for certain now
  * (unknown table, wrong type, too large), so that most bad requests cost no log.
- * Apply validates again. */
-MUST_CHECK enum err_code tsdb_validate(const struct tsdb *db, const struct command *command,
+ * Apply validates again. Any thread. ERR_FULL: so many rows wait in memory for a
+ * checkpoint that no more may come now. */
+MUST_CHECK enum err_code tsdb_validate(struct tsdb *db, const struct command *command,
                                        struct err *e);
 
 /* --- members, as the state knows them (identity, safety.md B2) --- */
@@ -119,13 +120,14 @@ const char *tsdb_setting(const struct tsdb *db, const char *name);
 /* --- questions for the Admin service, answered from what is applied --- */
 
 enum tsdb_question {
-    TSDB_LIST_SETTINGS,  /* request and answer: the tidemark.v1 messages, encoded */
+    TSDB_LIST_SETTINGS, /* request and answer: the tidemark.v1 messages, encoded */
     TSDB_GET_SETTING,
     TSDB_LIST_DATABASES,
     TSDB_LIST_TABLES,
 };
 
-MUST_CHECK enum err_code tsdb_ask(const struct tsdb *db, enum tsdb_question question,
+/* Any thread. */
+MUST_CHECK enum err_code tsdb_ask(struct tsdb *db, enum tsdb_question question,
                                   struct bytes request, struct buf *answer, struct err *e);
 
 /* --- reading rows --- */

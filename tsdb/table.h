@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One table: its names, columns and tags, immutable once it is in a catalog;
+ * and the set of its series, which grows.
+ *
+ *   encoded:  id varint | index_created varint | database str | name str | precision u8
+ *             | columns varint | (id varint, type u8, flags u8, name str) ...
+ *             | tags varint | (id varint, type u8, flags u8, name str) ...
+ *   flags:    1 not null, 2 primary
+ *
+ * Column and tag ids are never used again within a table. Any thread. */
+#ifndef TIDEMARK_TSDB_TABLE_H
+#define TIDEMARK_TSDB_TABLE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/err.h"
+#include "base/limits.h"
+#include "tsdb/value.h"
+
+struct series_set;
+
+struct column {
+    uint32_t id;
+    enum value_type type;
+    bool not_null;
+    char name[LIMIT_NAME_SIZE_MAX + 1];
+};
+
+struct tag {
+    uint32_t id;
+    enum value_type type; /* STRING, INT64, BOOL */
+    bool primary;
+    bool not_null;
+    char name[LIMIT_NAME_SIZE_MAX + 1];
+};
+
+struct table {
+    atomic_uint references;
+    uint64_t id;
+    uint64_t index_created;
+    uint32_t precision; /* digits of a second: 3, 6, 9 */
+    size_t column_count;
+    size_t tag_count;
+    size_t primary_count;
+    struct column *columns; /* by id; the first is the timestamp */
+    struct tag *tags;       /* by id */
+    uint32_t *row_offsets;  /* of each column's value in a row of memory; row_size in all */
+    size_t row_size;
+    uint32_t *columns_by_name; /* places in columns, sorted by name */
+    uint32_t *tags_by_name;
+    struct series_set *series; /* owned; grows while the table lives */
+    char database[LIMIT_NAME_SIZE_MAX + 1];
+    char name[LIMIT_NAME_SIZE_MAX + 1];
+};
+
+/* From an encoded tidemark.v1.TableDefinition; the caller's. The id is still 0.
+ * ERR_INVALID or ERR_RANGE say what is wrong with which column or tag. */
+MUST_CHECK enum err_code table_parse(struct bytes definition, struct table **out, struct err *e);
+struct table *table_ref(struct table *t);
+void table_unref(struct table *t); /* NULL is fine */
+
+/* The place of a column or tag, or SIZE_MAX. 'hint': the place it may be at. */
+size_t table_find_column(const struct table *t, struct bytes name, size_t hint);
+size_t table_find_tag(const struct table *t, struct bytes name, size_t hint);
+
+/* As a field of an answer: an encoded TableDefinition. */
+void table_put_definition(const struct table *t, struct buf *b, uint32_t field);
+void table_encode(const struct table *t, struct buf *out);
+/* ERR_CORRUPT. */
+MUST_CHECK enum err_code table_decode(struct cursor *in, struct table **out, struct err *e);
+
+#endif

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Types of values, as the public API numbers them, and what they have in common. */
+#ifndef TIDEMARK_TSDB_VALUE_H
+#define TIDEMARK_TSDB_VALUE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/err.h"
+
+/* tidemark.v1.Type; also in files. */
+enum value_type {
+    VALUE_TIMESTAMP = 1, /* int64, units of the table's precision since 1970 UTC */
+    VALUE_INT64 = 2,
+    VALUE_DOUBLE = 3, /* its 64 bits are kept exactly */
+    VALUE_BOOL = 4,
+    VALUE_STRING = 5, /* UTF-8 */
+    VALUE_TYPE_END
+};
+
+bool value_type_is_valid(uint64_t type);
+const char *value_type_name(enum value_type type); /* "double" */
+
+bool value_is_utf8(struct bytes text);
+
+/* Any name but a database's: 1 to 63 bytes of UTF-8 without control characters
+ * and quotes, no blank at either end. ERR_INVALID names 'what'. */
+MUST_CHECK enum err_code value_check_name(const char *what, struct bytes name, struct err *e);
+/* A database's name: [a-z_][a-z0-9_]*, at most 63 bytes. */
+MUST_CHECK enum err_code value_check_identifier(const char *what, struct bytes name, struct err *e);
+
+/* A tag's value from the text form of the API ("true", "-5", any UTF-8) to the
+ * bytes that are kept (bool: 1 byte, int64: 8 bytes, string: itself), appended. */
+MUST_CHECK enum err_code value_parse_tag(enum value_type type, struct bytes text,
+                                         struct buf *stored, struct err *e);
+/* And back, appended. False: 'stored' is no value of the type. */
+bool value_print_tag(enum value_type type, struct bytes stored, struct buf *text);
+
+#endif
