@@ -423,12 +423,23 @@ static void stop_tick(struct member *m)
     close_parts(m);
 }
 
+void member_abort(struct member *m)
+{
+    if (!member_is_ending(m)) {
+        member_raft_close(m);
+        member_set_state(m, MEMBER_STOPPING);
+    }
+    m->exit_code = 1;
+    close_parts(m);
+}
+
 void member_close(struct member *m)
 {
     if (m == NULL) {
         return;
     }
-    CHECK(m->jobs_out == 0 || m->state != MEMBER_STOPPED);
+    CHECK(m->jobs_out == 0);
+    CHECK(member_is_ending(m));
     close_parts(m);
     member_install_close(m);
     tsdb_close(m->db);
@@ -624,6 +635,10 @@ struct member_status member_status(const struct member *m)
     (void)snprintf(s.peer_address, sizeof s.peer_address, "%s", m->peer_address);
     (void)snprintf(s.client_address, sizeof s.client_address, "%s", m->client_address);
     (void)snprintf(s.message, sizeof s.message, "%s", m->message);
+    s.repaired = m->repair_total;
+    if (m->repair != NULL) {
+        s.repair = repair_status(m->repair);
+    }
     if (m->replica != NULL) {
         s.replica = replica_status(m->replica);
     } else {

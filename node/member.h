@@ -25,7 +25,7 @@
 #include "node/identity.h"
 #include "node/lane.h"
 #include "proto/command.h"
-#include "raft/replica.h"
+#include "raft/repair.h"
 #include "tsdb/tsdb.h"
 
 struct member;
@@ -49,8 +49,10 @@ struct member_host {
     void (*hello_changed)(void *context);
     /* Cuts the link of a peer; the host tries again by itself. */
     void (*disconnect)(void *context, uint64_t peer_id, const char *reason);
-    /* This node's tidemark.v1.NodeStatusResponse, for a peer that asks. */
-    void (*status)(void *context, struct buf *out);
+    /* A peer asks for our status: member_answer_status() is called, now or later. */
+    void (*status)(void *context, uint64_t peer_id, uint64_t token);
+    /* A setting was applied. */
+    void (*settings_changed)(void *context);
     /* The member is done: end the process with this code. Called once. */
     void (*stopped)(void *context, int exit_code, const char *reason);
 };
@@ -84,6 +86,9 @@ enum { MEMBER_EXIT_AGAIN = 75 };
 
 /* Starts opening; the rest comes by jobs and events. */
 struct member *member_open(const struct member_options *options, uint64_t now_ms);
+/* As a crash would: takes part in nothing any more, and nothing is written.
+ * Jobs that are out are still given back, then member_close(). */
+void member_abort(struct member *m);
 /* Only when STOPPED, or to drop a crashed node (simulator): no job may be out. */
 void member_close(struct member *m);
 
@@ -102,6 +107,8 @@ void member_stop(struct member *m, uint64_t deadline_ms);
 
 /* Our own Hello; 'ask_nonce_of' != 0: with the nonce of that start of ours. */
 void member_make_hello(const struct member *m, uint64_t ask_nonce_of, struct peer_hello *out);
+/* The nonce of an earlier start of ours, 0: no longer kept. */
+uint64_t member_nonce_of(const struct member *m, uint64_t start_counter);
 /* A node offers a link. host->accept, refuse or ask follows, now or after the
  * start is stored; nothing of the link is given to the member before that. */
 void member_hello(struct member *m, uint64_t offer, const struct peer_hello *hello);
@@ -112,8 +119,6 @@ void member_peer_up(struct member *m, const struct peer_hello *hello);
 void member_peer_down(struct member *m, uint64_t peer_id);
 /* After down: its address refuses connections, its process is dead (safety.md I). */
 void member_peer_dead(struct member *m, uint64_t peer_id);
-/* A dialed address can't be reached now. */
-void member_peer_unreachable(struct member *m, const char *address);
 void member_peer_message(struct member *m, uint64_t peer_id, struct bytes message);
 
 /* --- requests --- */
@@ -170,6 +175,8 @@ void member_transfer(struct member *m, const char *name, struct member_request *
 /* Proposes a checkpoint; replies when this node has it durable. */
 void member_checkpoint(struct member *m, struct member_request *r);
 
+/* 'status' is this node's encoded tidemark.v1.NodeStatusResponse. */
+void member_answer_status(struct member *m, uint64_t peer_id, uint64_t token, struct bytes status);
 /* The status of a connected peer. done(): reply->data is its encoded
  * tidemark.v1.NodeStatusResponse. ERR_UNAVAILABLE: not connected. */
 void member_ask_status(struct member *m, uint64_t peer_id, struct member_request *r);
@@ -191,6 +198,8 @@ struct member_status {
     bool healthy;
     char message[400]; /* for people; "" when all is well */
     uint64_t writes, rows_written, reads;
+    struct repair_status repair;   /* REPAIRING */
+    struct repair_status repaired; /* all repairs that ended since the start */
 };
 
 struct member_status member_status(const struct member *m);

@@ -192,6 +192,7 @@ static void take_setting(struct member *m, const struct command *command, uint64
     tidemark__log__v1__set_setting__free_unpacked(set, NULL);
     follow_settings(m);
     mirror_settings(m);
+    m->host.settings_changed(m->host.context);
 }
 
 static void take_command(struct member *m, const struct command *command, uint64_t index)

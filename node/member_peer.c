@@ -71,6 +71,13 @@ void member_dial(struct member *m)
 
 /* --- hellos (identity.h) --- */
 
+uint64_t member_nonce_of(const struct member *m, uint64_t start_counter)
+{
+    uint64_t nonce = 0;
+    (void)hard_state_nonce(&m->hard, start_counter, &nonce);
+    return nonce;
+}
+
 void member_make_hello(const struct member *m, uint64_t ask_nonce_of, struct peer_hello *out)
 {
     struct identity_self self = {
@@ -361,22 +368,6 @@ void member_peer_down(struct member *m, uint64_t peer_id)
     }
 }
 
-void member_peer_unreachable(struct member *m, const char *address)
-{
-    uint64_t id = member_peer_at(m, address);
-    if (id == 0 || member_is_ending(m)) {
-        return;
-    }
-    struct peer *p = member_peer_add(m, id);
-    if (p != NULL) {
-        p->unreachable = !p->connected;
-    }
-    if (m->gate_ready && p != NULL && !p->connected) {
-        identity_gate_out_of_reach(&m->gate, id);
-        member_raft_try_start(m);
-    }
-}
-
 /* --- sending --- */
 
 void member_send_bytes(struct member *m, uint64_t peer_id, uint32_t field, struct bytes body)
@@ -606,19 +597,19 @@ void member_ask_status(struct member *m, uint64_t peer_id, struct member_request
     member_send_message(m, peer_id, &message);
 }
 
-static void take_status_question(struct member *m, uint64_t peer_id, uint64_t token)
+void member_answer_status(struct member *m, uint64_t peer_id, uint64_t token, struct bytes status)
 {
-    struct buf status = {0};
-    m->host.status(m->host.context, &status);
+    if (member_is_ending(m)) {
+        return;
+    }
     Tidemark__Peer__V1__StatusAnswer answer = TIDEMARK__PEER__V1__STATUS_ANSWER__INIT;
     answer.token = token;
-    answer.status.data = status.data;
+    answer.status.data = (uint8_t *)(uintptr_t)status.data;
     answer.status.len = status.size;
     Tidemark__Peer__V1__PeerMessage message = TIDEMARK__PEER__V1__PEER_MESSAGE__INIT;
     message.body_case = TIDEMARK__PEER__V1__PEER_MESSAGE__BODY_STATUS_ANSWER;
     message.status_answer = &answer;
     member_send_message(m, peer_id, &message);
-    buf_deinit(&status);
 }
 
 static void take_status_answer(struct member *m, const Tidemark__Peer__V1__StatusAnswer *a)
@@ -712,7 +703,7 @@ static void take_message(struct member *m, uint64_t peer_id,
         take_progress(m, peer_id, p->progress);
         break;
     case TIDEMARK__PEER__V1__PEER_MESSAGE__BODY_STATUS_QUESTION:
-        take_status_question(m, peer_id, p->status_question->token);
+        m->host.status(m->host.context, peer_id, p->status_question->token);
         break;
     case TIDEMARK__PEER__V1__PEER_MESSAGE__BODY_STATUS_ANSWER:
         take_status_answer(m, p->status_answer);

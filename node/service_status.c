@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* NodeStatus and ClusterStatus. The figures of the logs belong to the log lane:
+ * a job reads them, then the answer is made on the loop. ClusterStatus asks
+ * every other member over its peer link. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/version.h"
+#include "node/service_internal.h"
+
+enum { ASK_LIMIT_MS = 2000, STATM_SIZE_MAX = 256, PAGE_SIZE = 4096 };
+
+/* tidemark.v1.Role */
+enum role {
+    ROLE_FOLLOWER = 1,
+    ROLE_CANDIDATE = 2,
+    ROLE_LEADER = 3,
+    ROLE_STANDALONE = 4,
+    ROLE_FORMING = 5,
+    ROLE_REPAIRING = 6,
+    ROLE_SPARE = 7,
+    ROLE_UNREACHABLE = 8,
+};
+
+/* --- this node's figures --- */
+
+static void read_figures(struct storage *storage, enum storage_log log, struct log_figures *f)
+{
+    struct wal *w = storage_wal(storage, log);
+    *f = (struct log_figures){.has = w != NULL};
+    if (w == NULL) {
+        return;
+    }
+    f->index_first = wal_index_first(w);
+    f->index_last = wal_index_last(w);
+    f->index_durable = wal_index_durable(w);
+    f->lsn_end = wal_lsn_end(w);
+    f->lsn_durable = wal_lsn_durable(w);
+    (void)wal_holes(w, &f->holes);
+    f->stats = wal_stats(w);
+}
+
+static uint64_t resident_size(struct io *io)
+{
+    struct buf text = {0};
+    unsigned long long total = 0;
+    unsigned long long resident = 0;
+    if (io_read_file(io, "/proc/self/statm", STATM_SIZE_MAX, &text, NULL) == ERR_OK) {
+        buf_put_u8(&text, 0);
+        if (sscanf((const char *)text.data, "%llu %llu", &total, &resident) != 2) {
+            resident = 0;
+        }
+    }
+    buf_deinit(&text);
+    return (uint64_t)resident * PAGE_SIZE;
+}
+
+static enum role role_of(const struct member *m, const struct member_status *s)
+{
+    switch (s->state) {
+    case MEMBER_LOCAL:
+        return ROLE_STANDALONE;
+    case MEMBER_REPAIRING:
+        return ROLE_REPAIRING;
+    case MEMBER_RUNNING:
+        break;
+    case MEMBER_OPENING:
+    case MEMBER_FORMING:
+    case MEMBER_STARTING:
+    case MEMBER_STOPPING:
+    case MEMBER_STOPPED:
+        return ROLE_FORMING;
+    }
+    const struct server *self = configuration_find(member_configuration(m), s->directory_id);
+    if (self == NULL || self->role == SERVER_SPARE) {
+        return ROLE_SPARE;
+    }
+    return s->replica.role == REPLICA_LEADER      ? ROLE_LEADER
+           : s->replica.role == REPLICA_CANDIDATE ? ROLE_CANDIDATE
+                                                  : ROLE_FOLLOWER;
+}
+
+static void put_member(struct buf *out, uint32_t field, uint64_t id, const char *address,
+                       const char *kind, const char *client_address)
+{
+    char name[LIMIT_ADDRESS_SIZE_MAX + 1];
+    (void)snprintf(name, sizeof name, "%s", address);
+    char *at = strchr(name, '@');
+    size_t mark = wire_begin(out, field);
+    wire_put_fixed64(out, 1, id);
+    if (at != NULL) {
+        *at = '\0';
+        wire_put_str(out, 3, at + 1);
+    }
+    wire_put_str(out, 2, name);
+    wire_put_str(out, 4, client_address);
+    wire_put_str(out, 5, kind);
+    wire_end(out, mark);
+}
+
+static const char *kind_of(const struct configuration *c, uint64_t id)
+{
+    static const char *const names[] = {"spare", "standby", "voter"};
+    const struct server *s = configuration_find(c, id);
+    return s == NULL ? "" : names[s->role];
+}
+
+static void put_log(struct buf *out, const char *name, const struct log_figures *f,
+                    const struct member_status *s, const struct wal_report *report)
+{
+    char lsn[WAL_LSN_TEXT_SIZE];
+    size_t mark = wire_begin(out, 11);
+    bool raft = strcmp(name, "raft") == 0;
+    wire_put_str(out, 1, name);
+    wire_put_str(out, 2, wal_lsn_text(f->lsn_end, lsn));
+    wire_put_str(out, 3, wal_lsn_text(f->lsn_durable, lsn));
+    wire_put_uint(out, 4, f->index_first);
+    wire_put_uint(out, 5, f->index_last);
+    wire_put_uint(out, 6, f->index_durable);
+    wire_put_uint(out, 7, f->stats.segments);
+    wire_put_uint(out, 8, f->holes);
+    wire_put_uint(out, 9, f->stats.holes_found);
+    wire_put_uint(out, 10, f->stats.holes_filled);
+    wire_put_uint(out, 11, f->stats.holes_dropped);
+    wire_put_uint(out, 12, report->records_torn);
+    if (raft && s->state == MEMBER_REPAIRING) {
+        wire_put_str(out, 13, s->message);
+    }
+    wire_put_uint(out, 14, f->stats.syncs);
+    wire_put_uint(out, 15, f->stats.sync_us_max);
+    wire_end(out, mark);
+}
+
+static const char *leader_name(const struct configuration *c, uint64_t leader, char *dst,
+                               size_t size)
+{
+    const struct server *s = configuration_find(c, leader);
+    (void)snprintf(dst, size, "%s", s == NULL ? "" : s->address);
+    char *at = strchr(dst, '@');
+    if (at != NULL) {
+        *at = '\0';
+    }
+    return dst;
+}
+
+static void put_node_status(const struct service *service, const struct log_figures figures[2],
+                            struct buf *out)
+{
+    const struct member *m = service->member;
+    struct member_status s = member_status(m);
+    const struct configuration *c = member_configuration(m);
+    char address[LIMIT_ADDRESS_SIZE_MAX + 1];
+    (void)snprintf(address, sizeof address, "%.60s@%.190s", s.name, s.peer_address);
+    put_member(out, 1, s.directory_id, address, kind_of(c, s.directory_id), s.client_address);
+    wire_put_fixed64(out, 2, s.cluster_id);
+    wire_put_uint(out, 3, role_of(m, &s));
+    wire_put_uint(out, 4, s.replica.term);
+    wire_put_fixed64(out, 5, s.replica.leader);
+    wire_put_str(out, 6, leader_name(c, s.replica.leader, address, sizeof address));
+    wire_put_uint(out, 7, s.replica.commit_index);
+    wire_put_uint(out, 8, s.applied_index);
+    wire_put_uint(out, 9, s.replica.last_index);
+    wire_put_uint(out, 10, s.checkpoint_index);
+    const struct storage *storage = member_storage(m);
+    if (figures[STORAGE_RAFT].has) {
+        put_log(out, "raft", &figures[STORAGE_RAFT], &s, storage_report(storage, STORAGE_RAFT));
+    }
+    if (figures[STORAGE_LOCAL].has) {
+        put_log(out, "local", &figures[STORAGE_LOCAL], &s, storage_report(storage, STORAGE_LOCAL));
+    }
+    wire_put_uint(out, 12, s.wal_level);
+    wire_put_uint(out, 13, resident_size(service->io));
+    wire_put_uint(out, 14, (io_monotonic_us(service->io) - service->started_us) / 1000);
+    wire_put_str(out, 15, TIDEMARK_VERSION);
+    wire_put_str(out, 16, s.message);
+    wire_put_uint(out, 17, s.healthy ? 1 : 0);
+    wire_put_uint(out, 18, s.start_counter);
+    wire_put_uint(out, 19, s.writes);
+    wire_put_uint(out, 20, s.rows_written);
+    wire_put_uint(out, 21, s.reads);
+}
+
+/* --- the job that reads the figures, for whoever asks --- */
+
+struct figures_job {
+    struct job job;
+    struct service *service;
+    struct log_figures figures[2];
+    uint64_t peer_id; /* a peer asked ... */
+    uint64_t token;
+    struct node_call *call; /* ... or a client */
+};
+
+struct cluster_part {
+    struct member_request request; /* first */
+    struct node_call *owner;
+    uint64_t id;
+    bool out;
+    struct buf status; /* empty: did not answer */
+};
+
+struct node_call {
+    struct call call; /* first */
+    bool cluster;     /* ClusterStatus */
+    bool figures_out;
+    size_t parts_out;
+    size_t part_count;
+    struct cluster_part parts[LIMIT_NODES_MAX];
+    struct buf own;
+};
+
+static void try_finish(struct node_call *n);
+
+static void work_figures(struct job *job)
+{
+    struct figures_job *f = (struct figures_job *)job;
+    struct storage *storage = member_storage(f->service->member);
+    read_figures(storage, STORAGE_RAFT, &f->figures[STORAGE_RAFT]);
+    read_figures(storage, STORAGE_LOCAL, &f->figures[STORAGE_LOCAL]);
+}
+
+static void done_figures(struct job *job)
+{
+    struct figures_job *f = (struct figures_job *)job;
+    struct buf status = {0};
+    put_node_status(f->service, f->figures, &status);
+    if (f->call != NULL) {
+        f->call->figures_out = false;
+        buf_put_bytes(&f->call->own, buf_bytes(&status));
+        try_finish(f->call);
+    } else {
+        member_answer_status(f->service->member, f->peer_id, f->token, buf_bytes(&status));
+    }
+    buf_deinit(&status);
+    mem_free(f);
+}
+
+static struct figures_job *read_logs(struct service *s)
+{
+    struct figures_job *f = mem_zalloc(sizeof *f);
+    f->service = s;
+    f->job.lane = LANE_LOG;
+    f->job.work = work_figures;
+    f->job.done = done_figures;
+    const struct member_host *host = member_host(s->member);
+    host->submit(host->context, &f->job);
+    return f;
+}
+
+void service_status_asked(struct service *s, uint64_t peer_id, uint64_t token)
+{
+    struct figures_job *f = read_logs(s);
+    f->peer_id = peer_id;
+    f->token = token;
+}
+
+/* --- calls --- */
+
+static void release_node_call(struct call *c)
+{
+    struct node_call *n = (struct node_call *)c;
+    for (size_t i = 0; i < n->part_count; i++) {
+        buf_deinit(&n->parts[i].status);
+    }
+    buf_deinit(&n->own);
+    mem_free(n);
+}
+
+static bool is_healthy(struct bytes status)
+{
+    enum { FIELD_HEALTHY = 17, FIELD_LOG = 11, FIELD_HOLES = 8 };
+    bool healthy = false;
+    bool holes = false;
+    struct cursor c = cursor_of(status);
+    struct wire_field f;
+    while (wire_next(&c, &f)) {
+        if (f.number == FIELD_HEALTHY) {
+            healthy = wire_bool(&c, &f);
+        } else if (f.number == FIELD_LOG) {
+            struct cursor log = cursor_of(wire_bytes(&c, &f));
+            struct wire_field g;
+            while (wire_next(&log, &g)) {
+                holes |= g.number == FIELD_HOLES && wire_uint(&log, &g) > 0;
+            }
+        }
+    }
+    return healthy && !holes;
+}
+
+static void put_unreachable(struct buf *out, const struct configuration *c, uint64_t id)
+{
+    const struct server *s = configuration_find(c, id);
+    size_t mark = wire_begin(out, 3);
+    put_member(out, 1, id, s == NULL ? "" : s->address, kind_of(c, id), "");
+    wire_put_uint(out, 3, ROLE_UNREACHABLE);
+    wire_end(out, mark);
+}
+
+static void reply_cluster(struct node_call *n)
+{
+    const struct member *m = n->call.service->member;
+    const struct configuration *c = member_configuration(m);
+    bool healthy = is_healthy(buf_bytes(&n->own));
+    struct buf answer = {0};
+    wire_put_fixed64(&answer, 1, member_status(m).cluster_id);
+    wire_put_uint(&answer, 2, c->index);
+    wire_put_item(&answer, 3, buf_bytes(&n->own));
+    for (size_t i = 0; i < n->part_count; i++) {
+        struct bytes status = buf_bytes(&n->parts[i].status);
+        const struct server *s = configuration_find(c, n->parts[i].id);
+        bool voter = s != NULL && s->role == SERVER_VOTER;
+        if (status.size > 0) {
+            wire_put_item(&answer, 3, status);
+            healthy &= !voter || is_healthy(status);
+        } else {
+            put_unreachable(&answer, c, n->parts[i].id);
+            healthy &= !voter;
+        }
+    }
+    wire_put_uint(&answer, 4, healthy ? 1 : 0);
+    call_reply(&n->call, buf_bytes(&answer));
+    buf_deinit(&answer);
+}
+
+static void try_finish(struct node_call *n)
+{
+    if (n->figures_out || n->parts_out > 0) {
+        return;
+    }
+    n->call.job_out = false;
+    if (call_is_over(&n->call)) {
+        return;
+    }
+    if (n->cluster) {
+        reply_cluster(n);
+    } else {
+        call_reply(&n->call, buf_bytes(&n->own));
+    }
+}
+
+static void done_part(struct member_request *r, const struct member_reply *reply)
+{
+    struct cluster_part *p = (struct cluster_part *)r;
+    p->owner->parts_out--;
+    if (reply->code == ERR_OK) {
+        buf_put_bytes(&p->status, reply->data);
+    }
+    try_finish(p->owner);
+}
+
+static void ask_members(struct node_call *n)
+{
+    struct member *m = n->call.service->member;
+    const struct configuration *c = member_configuration(m);
+    uint64_t own = member_status(m).directory_id;
+    uint64_t now = io_monotonic_us(n->call.service->io) / 1000;
+    for (size_t i = 0; i < c->count; i++) {
+        if (c->servers[i].id == own) {
+            continue;
+        }
+        struct cluster_part *p = &n->parts[n->part_count++];
+        p->owner = n;
+        p->id = c->servers[i].id;
+        p->request.done = done_part;
+        p->request.deadline_ms = now + ASK_LIMIT_MS;
+        n->parts_out++;
+    }
+    for (size_t i = 0; i < n->part_count; i++) {
+        member_ask_status(m, n->parts[i].id, &n->parts[i].request);
+    }
+}
+
+static void on_status(struct grpc_call *grpc, struct service *s, bool cluster)
+{
+    if (!service_is_ready(s, grpc)) {
+        return;
+    }
+    struct node_call *n = mem_zalloc(sizeof *n);
+    call_begin(&n->call, s, grpc, release_node_call);
+    n->cluster = cluster;
+    n->call.job_out = true; /* until all parts are here */
+    n->figures_out = true;
+    read_logs(s)->call = n;
+    if (cluster) {
+        ask_members(n);
+    }
+}
+
+static void on_node_status(struct grpc_call *grpc, struct bytes message, void *context)
+{
+    (void)message;
+    on_status(grpc, context, false);
+}
+
+static void on_cluster_status(struct grpc_call *grpc, struct bytes message, void *context)
+{
+    (void)message;
+    on_status(grpc, context, true);
+}
+
+size_t service_status_add(struct service *s, struct grpc_method *methods)
+{
+    methods[0] = (struct grpc_method){.path = "/tidemark.v1.Admin/NodeStatus",
+                                      .kind = GRPC_UNARY,
+                                      .message = on_node_status,
+                                      .context = s};
+    methods[1] = (struct grpc_method){.path = "/tidemark.v1.Admin/ClusterStatus",
+                                      .kind = GRPC_UNARY,
+                                      .message = on_cluster_status,
+                                      .context = s};
+    return 2;
+}

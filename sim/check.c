@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What holds at every step: one leader per term, one term per applied index.
+ * What holds at the end: one index, one state hash on all nodes. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/mem.h"
+#include "sim/world.h"
+
+static uint64_t *slot_of(uint64_t **items, uint64_t *count, uint64_t i)
+{
+    CHECK(i < UINT64_C(1) << 24);
+    if (i >= *count) {
+        size_t capacity = *count;
+        *items = mem_grow(*items, &capacity, i + 1, sizeof **items);
+        memset(*items + *count, 0, (capacity - *count) * sizeof **items);
+        *count = capacity;
+    }
+    return &(*items)[i];
+}
+
+static void check_leader(struct node *n, const struct member_status *s)
+{
+    struct world *w = n->world;
+    if (s->replica.role != REPLICA_LEADER) {
+        return;
+    }
+    uint64_t *leader = slot_of(&w->leader_of_term, &w->leader_of_term_count, s->replica.term);
+    if (*leader == 0) {
+        *leader = s->directory_id;
+        w->counts.elections++;
+        world_say(w, "%s leads term %" PRIu64, n->name, s->replica.term);
+    } else if (*leader != s->directory_id) {
+        world_fail(w, "two leaders in term %" PRIu64 ": %s is the second", s->replica.term,
+                   n->name);
+    }
+}
+
+static void check_applied(struct node *n)
+{
+    struct world *w = n->world;
+    const struct tsdb *db = member_tsdb(n->member);
+    if (db == NULL || n->working[LANE_APPLY].first != NULL) {
+        return;
+    }
+    uint64_t index = tsdb_applied_index(db);
+    uint64_t *term = slot_of(&w->term_of_index, &w->applied_count, index);
+    if (*term == 0) {
+        *term = tsdb_applied_term(db);
+        w->counts.commits++;
+    } else if (*term != tsdb_applied_term(db)) {
+        world_fail(w, "%s applied entry %" PRIu64 " of term %" PRIu64 ", others that of %" PRIu64,
+                   n->name, index, tsdb_applied_term(db), *term);
+    }
+}
+
+static void note_repaired(struct node *n, const struct member_status *s)
+{
+    struct world *w = n->world;
+    if (s->state != MEMBER_RUNNING) {
+        return;
+    }
+    if (n->damaged && s->replica.leader != 0) {
+        n->damaged = false;
+        w->counts.repairs++;
+    }
+    bool voter = configuration_is_voter(member_configuration(n->member), s->directory_id);
+    if (n->replaced && voter) {
+        n->replaced = false;
+        world_say(w, "%s is a voter again, as %016" PRIx64, n->name, s->directory_id);
+    }
+}
+
+void check_step(struct node *n)
+{
+    if (!n->up || n->stopped) {
+        return;
+    }
+    struct member_status s = member_status(n->member);
+    if (s.state == MEMBER_RUNNING) {
+        check_leader(n, &s);
+    }
+    check_applied(n);
+    note_repaired(n, &s);
+}
+
+bool check_is_converged(struct world *w)
+{
+    uint64_t index = 0;
+    for (size_t i = 0; i < w->node_count; i++) {
+        struct node *n = &w->nodes[i];
+        if (!node_is_serving(n) || n->working[LANE_APPLY].first != NULL) {
+            return false;
+        }
+        struct member_status s = member_status(n->member);
+        index = i == 0 ? s.applied_index : index;
+        if (s.replica.leader == 0 || s.replica.commit_index != s.applied_index ||
+            s.applied_index != index) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static struct hash128 state_hash(struct node *n)
+{
+    struct tsdb_view *view = tsdb_view_pin(member_tsdb(n->member));
+    struct hash128 hash;
+    struct err e;
+    if (tsdb_view_hash(view, &hash, &e) != ERR_OK) {
+        world_fail(n->world, "%s: state hash: %s", n->name, e.text);
+    }
+    tsdb_view_unpin(view);
+    return hash;
+}
+
+static void say_state(struct world *w)
+{
+    for (size_t i = 0; i < w->node_count; i++) {
+        struct node *n = &w->nodes[i];
+        if (!n->up) {
+            world_say(w, "%s is down", n->name);
+            continue;
+        }
+        struct member_status s = member_status(n->member);
+        world_say(w,
+                  "%s: %s role %d term %" PRIu64 " leader %016" PRIx64 " applied %" PRIu64
+                  " commit %" PRIu64 " last %" PRIu64 ": %s",
+                  n->name, member_state_name(s.state), (int)s.replica.role, s.replica.term,
+                  s.replica.leader, s.applied_index, s.replica.commit_index, s.replica.last_index,
+                  s.message);
+    }
+}
+
+void check_end(struct world *w)
+{
+    if (!check_is_converged(w)) {
+        w->verbose = true;
+        say_state(w);
+        return;
+    }
+    struct hash128 first = state_hash(&w->nodes[0]);
+    for (size_t i = 1; i < w->node_count; i++) {
+        struct hash128 hash = state_hash(&w->nodes[i]);
+        if (hash.low != first.low || hash.high != first.high) {
+            world_fail(w, "%s and %s have different states at index %" PRIu64, w->nodes[0].name,
+                       w->nodes[i].name, tsdb_applied_index(member_tsdb(w->nodes[i].member)));
+        }
+    }
+}

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sim/world.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "base/mem.h"
+
+enum { FAULT_SECONDS = 30, HEAL_SECONDS = 16, EXTRA_SECONDS = 60 };
+
+void world_fail(struct world *w, const char *format, ...)
+{
+    (void)printf("seed %" PRIu64 " FAILED at %" PRIu64 ".%06" PRIu64 " s: ", w->seed,
+                 w->now_us / WORLD_SECOND, w->now_us % WORLD_SECOND);
+    va_list args;
+    va_start(args, format);
+    (void)vprintf(format, args);
+    va_end(args);
+    (void)printf("\nreplay: simulator --first %" PRIu64 " --seeds 1 --verbose\n", w->seed);
+    (void)fflush(stdout);
+    abort();
+}
+
+void world_say(struct world *w, const char *format, ...)
+{
+    if (!w->verbose) {
+        return;
+    }
+    (void)fprintf(stderr, "%9.6f ---- ", (double)w->now_us / (double)WORLD_SECOND);
+    va_list args;
+    va_start(args, format);
+    (void)vfprintf(stderr, format, args);
+    va_end(args);
+    (void)fputc('\n', stderr);
+}
+
+bool world_is_healing(const struct world *w)
+{
+    return w->now_us >= w->fault_end_us;
+}
+
+static struct fake_net_options draw_network(struct random *r)
+{
+    struct fake_net_options o = {
+        .fifo = random_chance(r, 3, 4), /* as TCP; the rest tests the guards */
+        .delay_min_us = 200,
+        .delay_max_us = random_between(r, 500, 8000),
+        .slow_max_us = random_between(r, 10, 400) * WORLD_MS,
+        .slow_per_million = (uint32_t)random_between(r, 0, 5000),
+        .loss_per_million = (uint32_t)random_between(r, 0, 10000),
+        .connect_timeout_us = 200 * WORLD_MS,
+        .break_us = random_between(r, 300, 3000) * WORLD_MS,
+    };
+    o.duplicate_per_million = o.fifo ? 0 : (uint32_t)random_between(r, 0, 10000);
+    return o;
+}
+
+struct world *world_create(uint64_t seed, bool verbose)
+{
+    struct world *w = mem_zalloc(sizeof *w);
+    w->seed = seed;
+    w->random = random_seeded(seed * 2654435761U + 17);
+    w->verbose = verbose;
+    w->now_us = WORLD_SECOND;
+    w->fault_end_us = w->now_us + FAULT_SECONDS * WORLD_SECOND;
+    w->end_us = w->fault_end_us + HEAL_SECONDS * WORLD_SECOND;
+    w->node_count = 3;
+    struct fake_net_options net = draw_network(&w->random);
+    w->net = fake_net_create(w->node_count, random_u64(&w->random), &net);
+    for (size_t i = 0; i < w->node_count; i++) {
+        node_open(w, i);
+    }
+    for (size_t i = 0; i < w->node_count; i++) {
+        node_start(&w->nodes[i]);
+    }
+    clients_open(w);
+    w->chaos_us = w->now_us + 2 * WORLD_SECOND;
+    return w;
+}
+
+void world_destroy(struct world *w)
+{
+    clients_close(w);
+    for (size_t i = 0; i < w->node_count; i++) {
+        node_close(&w->nodes[i]);
+    }
+    fake_net_destroy(w->net);
+    mem_free(w->leader_of_term);
+    mem_free(w->term_of_index);
+    mem_free(w);
+}
+
+static bool deliver(struct world *w)
+{
+    struct fake_net_event event;
+    if (!fake_net_deliver(w->net, w->now_us, &event)) {
+        return false;
+    }
+    node_event(&w->nodes[event.node], &event);
+    return true;
+}
+
+/* Everything that is due now, until nothing is. */
+static void run_due(struct world *w)
+{
+    bool more = true;
+    for (unsigned rounds = 0; more; rounds++) {
+        if (rounds > 100000) {
+            world_fail(w, "something is due for ever");
+        }
+        more = deliver(w);
+        for (size_t i = 0; i < w->node_count; i++) {
+            more |= node_run(&w->nodes[i]);
+        }
+        more |= clients_run(w);
+    }
+}
+
+static uint64_t earliest(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static uint64_t next_us(struct world *w)
+{
+    uint64_t at = fake_net_next_us(w->net);
+    for (size_t i = 0; i < w->node_count; i++) {
+        at = earliest(at, node_next_us(&w->nodes[i]));
+    }
+    at = earliest(at, clients_next_us(w));
+    at = earliest(at, chaos_next_us(w));
+    return at <= w->now_us ? w->now_us + 1 : at;
+}
+
+void world_run(struct world *w)
+{
+    uint64_t limit_us = w->end_us + EXTRA_SECONDS * WORLD_SECOND;
+    bool healed = false;
+    for (;;) {
+        run_due(w);
+        if (!healed && world_is_healing(w)) {
+            healed = true;
+            chaos_heal(w);
+            continue;
+        }
+        if (healed && w->now_us >= w->end_us && clients_are_settled(w) && check_is_converged(w)) {
+            break;
+        }
+        if (w->now_us >= limit_us) {
+            check_end(w); /* says what has not converged */
+            world_fail(w, "not converged %u s after the faults ended",
+                       (unsigned)(HEAL_SECONDS + EXTRA_SECONDS));
+        }
+        uint64_t at = next_us(w);
+        if (!healed && at > w->fault_end_us) {
+            at = w->fault_end_us;
+        }
+        w->now_us = earliest(at, limit_us);
+        if (!healed) {
+            chaos_run(w);
+        }
+    }
+    check_end(w);
+    clients_check(w);
+}

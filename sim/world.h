@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One simulated cluster: production members on fake disks and a fake network,
+ * in one thread and virtual time, from one seed.
+ *
+ *   world_create ──► world_run (faults, then healing, then checks) ──► world_destroy
+ *
+ * Parts:
+ *   world.c   time: whose turn is next
+ *   node.c    a directory, and the process on it: lanes, links, start, crash
+ *   chaos.c   when what breaks, within what the cluster must survive
+ *   client.c  writers and readers, and the history of what they were told
+ *   check.c   what must hold at every step, and at the end
+ *
+ * A violation ends the process: it says the seed, the time and what was seen. */
+#ifndef TIDEMARK_SIM_WORLD_H
+#define TIDEMARK_SIM_WORLD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/log.h"
+#include "base/random.h"
+#include "node/member.h"
+#include "node/storage.h"
+#include "testkit/fake_disk.h"
+#include "testkit/fake_net.h"
+
+enum {
+    WORLD_NODES_MAX = 5,
+    WORLD_OFFERS_MAX = 64,
+    WORLD_CLIENTS = 4,
+    WORLD_SEGMENT_SIZE = 64 * 1024,
+};
+
+#define WORLD_MS UINT64_C(1000)
+#define WORLD_SECOND UINT64_C(1000000)
+
+struct world;
+
+/* Totals over a run, printed so that a run that tested nothing is seen. */
+struct world_counts {
+    uint64_t commits, acked_writes, acked_reads, unknown, crashes, power_failures, damages;
+    uint64_t repairs, wipes, rollbacks, partitions, elections, checkpoints, installs, fail_stops;
+};
+
+/* What one side of a link knows. */
+struct link {
+    bool up;          /* of the network */
+    bool accepted;    /* we accepted them */
+    bool accepted_by; /* they accepted us */
+    bool announced;   /* the member was told */
+    uint64_t offer;
+    struct peer_hello hello; /* theirs */
+    uint64_t retry_us;
+};
+
+struct node {
+    struct world *world;
+    size_t number;
+    char name[16];
+    char address[32];
+    struct fake_disk *disk;
+    struct log log;
+
+    /* the process */
+    bool up;
+    bool paused;
+    uint64_t incarnation;
+    struct storage *storage;
+    struct member *member;
+    bool stopped; /* host->stopped was called */
+    int exit_code;
+    struct job_queue lanes[LANE_COUNT];   /* waiting */
+    struct job_queue working[LANE_COUNT]; /* worked on, not given back yet */
+    uint64_t lane_free_us[LANE_COUNT];
+    struct link links[WORLD_NODES_MAX];
+    bool dial[WORLD_NODES_MAX];
+
+    /* faults */
+    uint64_t restart_us;           /* 0: not planned */
+    uint64_t resume_us;            /* of a pause */
+    uint64_t slow_until_us;        /* the disk is slow */
+    bool damaged;                  /* something of its log was broken and is not repaired yet */
+    bool replaced;                 /* wiped or rolled back, not a voter again yet */
+    struct fake_disk_image *image; /* an older state, to roll back to */
+};
+
+struct client;
+
+struct world {
+    uint64_t seed;
+    struct random random;
+    uint64_t now_us;
+    uint64_t fault_end_us, end_us;
+    bool verbose;
+    size_t node_count;
+    struct node nodes[WORLD_NODES_MAX];
+    struct fake_net *net;
+    uint64_t chaos_us; /* when the next fault is due */
+    struct client *clients;
+    struct world_counts counts;
+    uint64_t leader_of_term_count;
+    uint64_t *leader_of_term; /* directory id, by term */
+    uint64_t applied_count;
+    uint64_t *term_of_index; /* as first applied anywhere */
+    int64_t wall_offset_us[WORLD_NODES_MAX];
+};
+
+/* --- world.c --- */
+
+struct world *world_create(uint64_t seed, bool verbose);
+void world_run(struct world *w);
+void world_destroy(struct world *w);
+__attribute__((noreturn)) void world_fail(struct world *w, const char *format, ...)
+    ERR_FORMAT(2, 3);
+void world_say(struct world *w, const char *format, ...) ERR_FORMAT(2, 3);
+bool world_is_healing(const struct world *w);
+
+/* --- node.c --- */
+
+void node_open(struct world *w, size_t number);
+void node_close(struct node *n);
+void node_start(struct node *n);
+/* 'power': unsynced writes are lost at random; else they survive. */
+void node_crash(struct node *n, bool power);
+void node_wipe(struct node *n);
+/* Runs what is due; true if something was. */
+bool node_run(struct node *n);
+uint64_t node_next_us(struct node *n);
+void node_event(struct node *n, const struct fake_net_event *event);
+bool node_is_serving(const struct node *n);
+
+/* --- chaos.c --- */
+
+void chaos_run(struct world *w);
+void chaos_heal(struct world *w);
+uint64_t chaos_next_us(const struct world *w);
+
+/* --- client.c --- */
+
+void clients_open(struct world *w);
+void clients_close(struct world *w);
+bool clients_run(struct world *w);
+uint64_t clients_next_us(const struct world *w);
+/* A node's process ends: what was asked of it has an unknown outcome. */
+void clients_node_lost(struct world *w, struct node *n);
+bool clients_are_settled(const struct world *w);
+/* Every acknowledged row is on every node with its value. */
+void clients_check(struct world *w);
+
+/* --- check.c --- */
+
+void check_step(struct node *n);
+/* All nodes are at one index with one state hash. */
+void check_end(struct world *w);
+bool check_is_converged(struct world *w);
+
+#endif
