@@ -305,6 +305,44 @@ struct inode *disk_state_find_parent(const struct disk_state *s, const char *pat
     return dir;
 }
 
+/* One directory on the way down, and which of its entries is looked at. */
+struct level {
+    const struct inode *dir;
+    size_t next;
+    size_t path_size; /* of the path to it */
+};
+
+bool disk_state_platter_path(const struct disk_state *s, const struct inode *inode,
+                             char path[IO_PATH_MAX])
+{
+    struct level levels[IO_PATH_MAX / 2];
+    size_t depth = 1;
+    levels[0] = (struct level){s->root, 0, 0};
+    path[0] = '\0';
+    if (inode == s->root) {
+        return true;
+    }
+    while (depth > 0) {
+        struct level *level = &levels[depth - 1];
+        if (level->next == level->dir->names_platter.count) {
+            depth--;
+            continue;
+        }
+        const struct entry *entry = &level->dir->names_platter.items[level->next++];
+        int size =
+            snprintf(path + level->path_size, IO_PATH_MAX - level->path_size, "/%s", entry->name);
+        CHECK(size > 0);
+        CHECK(level->path_size + (size_t)size < IO_PATH_MAX);
+        if (entry->inode == inode) {
+            return true;
+        }
+        if (entry->inode->is_dir) {
+            levels[depth++] = (struct level){entry->inode, 0, level->path_size + (size_t)size};
+        }
+    }
+    return false;
+}
+
 static void add_change(struct disk_state *s, struct name_change change)
 {
     struct inode *held[] = {change.dir_from, change.dir_to, change.inode};
@@ -381,6 +419,9 @@ static void apply_change(struct disk_state *s, const struct name_change *change)
     if (change->dir_to != NULL) {
         platter_cut(s, change->dir_to, change->name_to);
         entries_add(&change->dir_to->names_platter, change->name_to, change->inode);
+    }
+    if (s->applied != NULL) {
+        s->applied(s->applied_context, change);
     }
 }
 

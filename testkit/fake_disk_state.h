@@ -60,6 +60,9 @@ struct disk_state {
     struct name_change *changes;
     size_t change_count;
     size_t change_capacity;
+    /* Told of each change of names that reached the platter; may be NULL. */
+    void (*applied)(void *context, const struct name_change *change);
+    void *applied_context;
 };
 
 void disk_state_init(struct disk_state *s);
@@ -75,6 +78,9 @@ struct inode *disk_state_find(const struct disk_state *s, const char *path);
  * 'name'; NULL if there is no such directory. */
 struct inode *disk_state_find_parent(const struct disk_state *s, const char *path,
                                      char name[IO_NAME_MAX + 1]);
+/* Where the platter has an inode; false: nowhere. The root is "". */
+bool disk_state_platter_path(const struct disk_state *s, const struct inode *inode,
+                             char path[IO_PATH_MAX]);
 struct inode *disk_state_entry(const struct inode *dir, const char *name);
 struct inode *disk_state_make(struct disk_state *s, struct inode *dir, const char *name,
                               bool is_dir);
