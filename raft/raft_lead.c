@@ -68,9 +68,13 @@ static enum err_code check_submit(const struct replica *r, const struct event *e
     if (open + event->count > LIMIT_UNCOMMITTED_ENTRIES) {
         return err_set(e, ERR_FULL, "%" PRIu64 " entries are not committed yet", open);
     }
+    if (!raft_guard_submit(&r->guards, event->entries, event->count)) {
+        return err_set(e, ERR_INVALID, "a change among other entries");
+    }
     size_t bytes = r->log.bytes;
     for (size_t i = 0; i < event->count; i++) {
-        if (event->entries[i]->type != ENTRY_COMMAND) {
+        enum entry_type type = event->entries[i]->type;
+        if (type == ENTRY_BARRIER || (type == ENTRY_CHANGE && event->count == 1)) {
             return err_set(e, ERR_INVALID, "only commands are submitted");
         }
         bytes += raft_log_entry_bytes(event->entries[i]);
@@ -88,14 +92,13 @@ enum err_code raft_lead_submit(struct replica *r, struct event *event, struct er
     if (code != ERR_OK) {
         return code;
     }
-    CHECK(raft_guard_submit(&r->guards, event->entries, event->count));
     for (size_t i = 0; i < event->count; i++) {
         event->entries[i]->index = r->log.last + 1 + i;
         event->entries[i]->term = raft_current_term(&r->core);
     }
     int rv = raft_lead_propose(r, event->entries, event->count);
-    CHECK(rv == 0 || r->stopped); /* libraft refuses for the reasons checked above alone */
-    return ERR_OK;
+    CHECK(rv != 0 || r->log.last == event->entries[event->count - 1]->index);
+    return rv == 0 ? ERR_OK : err_set(e, ERR_STATE, "the consensus core refuses the entries");
 }
 
 /* libraft makes the barrier itself if its log goes on past what it knows as

@@ -290,11 +290,12 @@ void single_lead(struct single *s)
         single_wait(s);
     }
     CHECK(single_status(s).role == REPLICA_CANDIDATE);
+    uint64_t term = single_status(s).term + 1;
     for (uint64_t voter = 2; voter <= 3; voter++) {
-        (void)single_vote(s, voter, single_status(s).term + 1, true, true);
+        (void)single_vote(s, voter, term, true, true);
     }
     for (uint64_t voter = 2; voter <= 3; voter++) {
-        (void)single_vote(s, voter, single_status(s).term, true, false);
+        (void)single_vote(s, voter, term, true, false);
     }
     CHECK(single_status(s).role == REPLICA_LEADER);
 }
