@@ -18,14 +18,14 @@ static const unsigned allowed[] = {
 };
 
 /* What a listed peer said to the question that is open. */
-enum said { NOTHING, EMPTY, DIFFERS, HOLDS_NOTHING };
+enum said { NOTHING, EMPTY, DIFFERS, STRANGER, HOLDS_NOTHING };
 
 struct peer_state {
     bool connected;
-    bool asked;
+    uint64_t question; /* open to it; 0: none */
     uint64_t asked_ms;
     enum said said;
-    struct founding_member who;  /* EMPTY */
+    struct founding_member who;  /* EMPTY, STRANGER */
     struct founding_peers peers; /* DIFFERS */
     uint64_t cluster_id;         /* HOLDS_NOTHING */
 };
@@ -35,9 +35,7 @@ struct founding {
     struct founding_member self;
     struct founding_peers peers; /* at least our own address */
     size_t own_at;               /* in peers */
-    uint64_t question;           /* open now; never 0 */
     struct peer_state others[LIMIT_NODES_MAX];
-    char stranger[LIMIT_ADDRESS_SIZE_MAX + 1]; /* answers under an address not listed; "": none */
 
     uint64_t cluster_id; /* DECIDED, SETTLED */
     bool holds_entries;
@@ -46,7 +44,7 @@ struct founding {
     char text[FOUNDING_TEXT_SIZE]; /* ASKING: for whom it waits */
 
     /* What the actions of the last step point to. */
-    struct founding_question question_out;
+    struct founding_question questions_out[LIMIT_NODES_MAX];
     struct founding_answer answer_out;
     struct founding_record record_out;
     struct buf record_bytes; /* behind record_out */
@@ -57,7 +55,6 @@ static void check_invariants(const struct founding *f)
     CHECK(f->peers.count > 0);
     CHECK(f->peers.count <= LIMIT_NODES_MAX);
     CHECK(f->own_at < f->peers.count);
-    CHECK(f->question != 0);
     switch (f->state) {
     case ASKING:
         CHECK(f->cluster_id == 0);
@@ -174,12 +171,11 @@ static bool describe_fault(const struct founding *f, char text[FOUNDING_TEXT_SIZ
             add_text(text, "): give all nodes the same list");
             return true;
         }
-    }
-    if (f->stranger[0] != '\0') {
-        add_text(text, "a peer answers as %s, which is not in the list of peers (", f->stranger);
-        add_list(text, &f->peers);
-        add_text(text, "): see its advertise-peer");
-        return true;
+        if (f->others[i].said == STRANGER) {
+            add_text(text, "%s answers as %s: its advertise-peer is not as in the list of peers",
+                     f->peers.items[i], f->others[i].who.peer_address);
+            return true;
+        }
     }
     return false;
 }
@@ -255,50 +251,45 @@ static bool is_due(const struct founding *f, const struct peer_state *peer, uint
 {
     bool settled = f->own_at == 0 && peer->said == EMPTY;
     uint64_t interval = settled ? FOUNDING_ASK_AGAIN_MS : FOUNDING_ASK_INTERVAL_MS;
-    return peer->connected && (!peer->asked || now_ms - peer->asked_ms >= interval);
+    return peer->connected && (peer->question == 0 || now_ms - peer->asked_ms >= interval);
 }
 
-static void ask_who_is_due(struct founding *f, uint64_t now_ms, struct founding_actions *actions)
+/* Each peer is asked by a number of its own, the same until the question is void. */
+static void ask_who_is_due(struct founding *f, const struct founding_event *event,
+                           struct founding_actions *actions)
 {
-    f->question_out.question = f->question;
-    f->question_out.asker = f->self;
-    f->question_out.peers = f->peers;
     for (size_t i = 0; i < f->peers.count; i++) {
         struct peer_state *peer = &f->others[i];
-        if (i == f->own_at || !is_due(f, peer, now_ms)) {
+        if (i == f->own_at || !is_due(f, peer, event->now_ms)) {
             continue;
         }
-        peer->asked = true;
-        peer->asked_ms = now_ms;
+        if (peer->question == 0) {
+            peer->question = event->random ^ (uint64_t)i << 48;
+        }
+        peer->asked_ms = event->now_ms;
+        struct founding_question *q = &f->questions_out[i];
+        q->question = peer->question;
+        q->asker = f->self;
+        q->peers = f->peers;
         struct founding_action *a = add_action(actions, FOUNDING_ASK);
         a->address = f->peers.items[i];
-        a->question = &f->question_out;
+        a->question = q;
     }
 }
 
-static void forget_answer(struct peer_state *peer)
+/* What it said counts no more, nor what it says to the question that was open. */
+static void void_question(struct peer_state *peer)
 {
-    peer->asked = false;
+    peer->question = 0;
     peer->said = NOTHING;
 }
-
-/* --- answering --- */
 
 static void set_connected(struct founding *f, const char *address, bool connected)
 {
     size_t at = peers_find(&f->peers, address);
     if (at < f->peers.count) {
-        forget_answer(&f->others[at]);
+        void_question(&f->others[at]);
         f->others[at].connected = connected;
-    }
-}
-
-/* Answers on their way to us count no more. */
-static void void_questions(struct founding *f, uint64_t random)
-{
-    f->question = random;
-    for (size_t i = 0; i < f->peers.count; i++) {
-        forget_answer(&f->others[i]);
     }
 }
 
@@ -323,7 +314,9 @@ static void answer_question(struct founding *f, const struct founding_event *eve
         a->peers_differ = !peers_equal(&q->peers, &f->peers);
         bool from_founder = strcmp(q->asker.peer_address, f->peers.items[0]) == 0;
         if (!a->peers_differ && from_founder && f->own_at != 0) {
-            void_questions(f, event->random);
+            for (size_t i = 0; i < f->peers.count; i++) {
+                void_question(&f->others[i]);
+            }
         }
     }
     add_action(actions, FOUNDING_REPLY)->answer = a;
@@ -356,36 +349,40 @@ static void take_cluster(struct founding *f, const struct founding_answer *a, si
         r->count = 1;
         r->members[0] = a->answerer;
         decide(f, FOUNDING_JOIN, actions);
-    } else if (at < f->peers.count) {
+    } else {
         f->others[at].said = HOLDS_NOTHING;
         f->others[at].cluster_id = a->cluster_id;
+    }
+}
+
+static void take_empty(struct founding *f, size_t at, const struct founding_answer *a)
+{
+    struct peer_state *peer = &f->others[at];
+    peer->who = a->answerer;
+    if (a->peers_differ) {
+        peer->said = DIFFERS;
+        peer->peers = a->peers;
+    } else {
+        bool as_listed = strcmp(a->answerer.peer_address, f->peers.items[at]) == 0;
+        peer->said = as_listed ? EMPTY : STRANGER;
     }
 }
 
 static void take_answer(struct founding *f, const struct founding_answer *a,
                         struct founding_actions *actions)
 {
-    if (a->question != f->question || a->answerer.directory_id == f->self.directory_id) {
-        return;
+    size_t at = 0;
+    while (at < f->peers.count && f->others[at].question != a->question) {
+        at++;
     }
-    size_t at = peers_find(&f->peers, a->answerer.peer_address);
-    if (!a->empty) {
-        if (a->cluster_id != 0) {
-            take_cluster(f, a, at, actions);
-        }
-        return;
+    if (a->question == 0 || at == f->peers.count ||
+        a->answerer.directory_id == f->self.directory_id) {
+        return; /* to a question that is not open */
     }
-    if (at == f->peers.count || at == f->own_at) {
-        memcpy(f->stranger, a->answerer.peer_address, sizeof f->stranger);
-        return;
-    }
-    struct peer_state *peer = &f->others[at];
-    if (a->peers_differ) {
-        peer->said = DIFFERS;
-        peer->peers = a->peers;
-    } else if (peer->connected) {
-        peer->said = EMPTY;
-        peer->who = a->answerer;
+    if (a->empty) {
+        take_empty(f, at, a);
+    } else {
+        take_cluster(f, a, at, actions);
     }
 }
 
@@ -462,7 +459,6 @@ static void found_or_wait(struct founding *f, const struct founding_event *event
 enum err_code founding_open(const struct founding_options *options, struct founding **out,
                             struct err *e)
 {
-    CHECK(options->random != 0);
     CHECK(options->self.directory_id != 0);
     struct founding_peers peers = *options->peers;
     const char *own = options->self.peer_address;
@@ -490,7 +486,6 @@ enum err_code founding_open(const struct founding_options *options, struct found
     f->self = options->self;
     f->peers = peers;
     f->own_at = own_at;
-    f->question = options->random;
     f->cluster_id = options->cluster_id;
     f->holds_entries = options->holds_entries;
     buf_put_bytes(&f->record, options->record);
@@ -524,7 +519,7 @@ void founding_step(struct founding *f, const struct founding_event *event,
         found_or_wait(f, event, actions);
     }
     if (f->state == ASKING && event->type != FOUNDING_QUESTION) {
-        ask_who_is_due(f, event->now_ms, actions);
+        ask_who_is_due(f, event, actions);
     }
     check_invariants(f);
 }

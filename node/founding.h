@@ -15,10 +15,10 @@
  * founding_settle(). Entry 1 of the log is founding_record.configuration, term
  * 1; a start that finds 'founding' in hard state and no entry 1 writes it then.
  *
- * An answer counts only for the question it was asked with, and an answer
- * "empty" given to the founder voids the answerer's own open questions: else a late
- * answer about a cluster that is gone could take it elsewhere after the founder
- * has counted it. An answer is forgotten when the peer's link is lost.
+ * An answer counts only for the question it was asked with. A question is void
+ * when the peer's link is lost, and when we answer "empty" to the founder: else
+ * a late answer about a cluster that is gone could take us elsewhere after the
+ * founder has counted us.
  *
  * Belongs to one thread. */
 #ifndef TIDEMARK_NODE_FOUNDING_H

@@ -262,7 +262,6 @@ void member_found_open(struct member *m)
         .holds_entries = m->hard.cluster_id != 0 &&
                          (m->applied_index > 0 || storage_has(m->storage, STORAGE_RAFT)),
         .record = hard_state_blob_bytes(&m->hard.founding),
-        .random = fresh_random(m),
     };
     memcpy(options.self.name, m->name, sizeof options.self.name);
     memcpy(options.self.peer_address, m->peer_address, sizeof options.self.peer_address);

@@ -15,7 +15,8 @@ struct fixture {
     struct founding *founding;
     struct founding_actions actions;
     uint64_t now_ms;
-    uint64_t random; /* of the last event */
+    uint64_t random;   /* of the last event */
+    uint64_t asked[3]; /* number of the last question to each of the three */
     struct err err;
 };
 
@@ -51,8 +52,8 @@ static struct fixture *node(size_t number)
     static const uint64_t ids[] = {A, B, C};
     static const char *const names[] = {"n1", "n2", "n3"};
     struct founding_peers peers = peers_of(three, 3);
-    struct founding_options options = {
-        .self = member(ids[number], names[number], three[number]), .peers = &peers, .random = 1};
+    struct founding_options options = {.self = member(ids[number], names[number], three[number]),
+                                       .peers = &peers};
     return open_with(&options);
 }
 
@@ -67,6 +68,14 @@ static void step(struct fixture *f, struct founding_event event)
     event.now_ms = f->now_ms;
     event.random = ++f->random;
     founding_step(f->founding, &event, &f->actions);
+    for (size_t i = 0; i < f->actions.count; i++) {
+        const struct founding_action *a = &f->actions.items[i];
+        for (size_t k = 0; k < 3 && a->type == FOUNDING_ASK; k++) {
+            if (strcmp(a->address, three[k]) == 0) {
+                f->asked[k] = a->question->question;
+            }
+        }
+    }
 }
 
 static void tick(struct fixture *f)
@@ -104,16 +113,6 @@ static size_t count_actions(const struct fixture *f, enum founding_action_type t
     return count;
 }
 
-/* The number of the question that is open, from the next one asked. */
-static uint64_t open_question(struct fixture *f)
-{
-    f->now_ms += FOUNDING_ASK_AGAIN_MS;
-    tick(f);
-    const struct founding_action *ask = find_action(f, FOUNDING_ASK);
-    REQUIRE(ask != NULL);
-    return ask->question->question;
-}
-
 static struct founding_answer empty_answer(uint64_t question, size_t number)
 {
     static const uint64_t ids[] = {A, B, C};
@@ -129,9 +128,10 @@ static void answer(struct fixture *f, const struct founding_answer *a)
     step(f, (struct founding_event){.type = FOUNDING_ANSWER, .answer = a});
 }
 
-static void say_empty(struct fixture *f, uint64_t question, size_t number)
+/* To the question that it was asked last. */
+static void say_empty(struct fixture *f, size_t number)
 {
-    struct founding_answer a = empty_answer(question, number);
+    struct founding_answer a = empty_answer(f->asked[number], number);
     answer(f, &a);
 }
 
@@ -195,8 +195,7 @@ TEST(founding, a_list_without_its_own_address_is_refused)
     struct founding_peers peers = peers_of(three, 3);
     struct founding *out = NULL;
     struct err e = {0};
-    struct founding_options options = {
-        .self = member(A, "n1", "h9:1"), .peers = &peers, .random = 1};
+    struct founding_options options = {.self = member(A, "n1", "h9:1"), .peers = &peers};
     EXPECT_ERR(founding_open(&options, &out, &e), ERR_INVALID);
     EXPECT_STR(e.text, "the list of peers does not hold h9:1, the address of this node itself");
     options.self = member(A, "n1", three[0]);
@@ -216,8 +215,7 @@ TEST(founding, a_record_of_another_cluster_is_refused)
     struct founding_options options = {.self = member(A, "n1", three[0]),
                                        .peers = &peers,
                                        .cluster_id = CLUSTER + 1,
-                                       .record = buf_bytes(&record),
-                                       .random = 1};
+                                       .record = buf_bytes(&record)};
     EXPECT_ERR(founding_open(&options, &out, &e), ERR_INVALID);
     EXPECT_STR(e.text, "the founding record is not that of cluster 0000000000000778");
     options.cluster_id = CLUSTER;
@@ -233,8 +231,7 @@ TEST(founding, a_node_alone_founds_at_once)
 {
     for (size_t count = 0; count <= 1; count++) {
         struct founding_peers peers = peers_of(three, count);
-        struct founding_options options = {
-            .self = member(A, "n1", three[0]), .peers = &peers, .random = 1};
+        struct founding_options options = {.self = member(A, "n1", three[0]), .peers = &peers};
         struct fixture *f = open_with(&options);
         tick(f);
         const struct founding_action *found = find_action(f, FOUNDING_FOUND);
@@ -254,10 +251,9 @@ TEST(founding, the_first_founds_when_all_others_said_empty)
     struct fixture *f = node(0);
     up(f, three[1]);
     up(f, three[2]);
-    uint64_t question = open_question(f);
-    say_empty(f, question, 1);
+    say_empty(f, 1);
     EXPECT(find_action(f, FOUNDING_FOUND) == NULL);
-    say_empty(f, question, 2);
+    say_empty(f, 2);
     const struct founding_action *found = find_action(f, FOUNDING_FOUND);
     REQUIRE(found != NULL);
     EXPECT_UINT(found->record->cluster_id, f->random);
@@ -282,7 +278,7 @@ TEST(founding, it_waits_for_every_listed_peer_and_says_for_whom)
     tick(f);
     EXPECT(find_action(f, FOUNDING_WAIT) == NULL); /* nothing new */
     up(f, three[1]);
-    say_empty(f, open_question(f), 1);
+    say_empty(f, 1);
     EXPECT_STR(founding_text(f->founding),
                "cluster is not founded yet, 2 of 3 nodes are there; no answer yet from h3:1");
     EXPECT(find_action(f, FOUNDING_FOUND) == NULL);
@@ -294,11 +290,10 @@ TEST(founding, nobody_but_the_first_of_the_list_founds)
     struct fixture *f = node(1);
     up(f, three[0]);
     up(f, three[2]);
-    uint64_t question = open_question(f);
-    say_empty(f, question, 0);
+    say_empty(f, 0);
     EXPECT_STR(founding_text(f->founding), "waits for h1:1, the first of the list, to found the "
                                            "cluster; no answer yet from h3:1");
-    say_empty(f, question, 2);
+    say_empty(f, 2);
     EXPECT(find_action(f, FOUNDING_FOUND) == NULL);
     EXPECT_STR(founding_text(f->founding),
                "waits for h1:1, the first of the list, to found the cluster");
@@ -310,11 +305,18 @@ TEST(founding, an_answer_counts_only_for_the_question_that_is_open)
     struct fixture *f = node(0);
     up(f, three[1]);
     up(f, three[2]);
-    uint64_t question = open_question(f);
-    say_empty(f, question, 1);
-    say_empty(f, question + 1000, 2);
+    say_empty(f, 1);
+    struct founding_answer a = empty_answer(f->asked[2] + 1, 2);
+    answer(f, &a);
+    a.question = 0;
+    answer(f, &a);
     EXPECT(find_action(f, FOUNDING_FOUND) == NULL);
-    say_empty(f, question, 2);
+    EXPECT(f->asked[1] != f->asked[2]);
+    a.question = f->asked[1]; /* asked of another */
+    answer(f, &a);
+    EXPECT(find_action(f, FOUNDING_FOUND) == NULL);
+    say_empty(f, 1);
+    say_empty(f, 2);
     EXPECT(find_action(f, FOUNDING_FOUND) != NULL);
     fixture_close(f);
 }
@@ -324,15 +326,17 @@ TEST(founding, an_answer_is_forgotten_with_its_link)
     struct fixture *f = node(0);
     up(f, three[1]);
     up(f, three[2]);
-    uint64_t question = open_question(f);
-    say_empty(f, question, 1);
+    say_empty(f, 1);
     down(f, three[1]);
-    say_empty(f, question, 2);
+    say_empty(f, 2);
     EXPECT(find_action(f, FOUNDING_FOUND) == NULL);
-    say_empty(f, question, 1); /* on its way when the link broke */
+    struct founding_answer late = empty_answer(f->asked[1], 1);
+    answer(f, &late);
     EXPECT(find_action(f, FOUNDING_FOUND) == NULL);
     up(f, three[1]);
-    say_empty(f, question, 1);
+    answer(f, &late); /* asked on a link before this one */
+    EXPECT(find_action(f, FOUNDING_FOUND) == NULL);
+    say_empty(f, 1);
     EXPECT(find_action(f, FOUNDING_FOUND) != NULL);
     fixture_close(f);
 }
@@ -342,19 +346,18 @@ TEST(founding, two_nodes_of_one_name_are_refused)
     struct fixture *f = node(0);
     up(f, three[1]);
     up(f, three[2]);
-    uint64_t question = open_question(f);
-    struct founding_answer twin = empty_answer(question, 1);
+    struct founding_answer twin = empty_answer(f->asked[1], 1);
     memcpy(twin.answerer.name, "n3", 3);
     answer(f, &twin);
-    say_empty(f, question, 2);
+    say_empty(f, 2);
     EXPECT(find_action(f, FOUNDING_FOUND) == NULL);
     EXPECT_STR(founding_text(f->founding),
                "h2:1 and h3:1 are both named n3: give each node a name of its own");
-    twin = empty_answer(question, 1);
+    twin = empty_answer(f->asked[1], 1);
     twin.answerer.directory_id = C;
     answer(f, &twin);
     EXPECT_STR(founding_text(f->founding), "h2:1 and h3:1 are the same node");
-    say_empty(f, question, 1); /* mended */
+    say_empty(f, 1); /* mended */
     EXPECT(find_action(f, FOUNDING_FOUND) != NULL);
     fixture_close(f);
 }
@@ -364,12 +367,11 @@ TEST(founding, lists_that_differ_are_refused)
     struct fixture *f = node(0);
     up(f, three[1]);
     up(f, three[2]);
-    uint64_t question = open_question(f);
-    struct founding_answer other = empty_answer(question, 1);
+    struct founding_answer other = empty_answer(f->asked[1], 1);
     other.peers_differ = true;
     other.peers = peers_of(three, 2);
     answer(f, &other);
-    say_empty(f, question, 2);
+    say_empty(f, 2);
     EXPECT(find_action(f, FOUNDING_FOUND) == NULL);
     EXPECT_STR(founding_text(f->founding),
                "h2:1 was started with other peers (h1:1, h2:1) than this node (h1:1, h2:1, h3:1): "
@@ -386,16 +388,20 @@ TEST(founding, lists_that_differ_are_refused)
     fixture_close(f);
 }
 
-TEST(founding, a_peer_under_an_address_that_is_not_listed_is_named)
+TEST(founding, a_peer_that_answers_under_another_address_is_named)
 {
     struct fixture *f = node(0);
     up(f, three[1]);
-    struct founding_answer stranger = empty_answer(open_question(f), 1);
+    up(f, three[2]);
+    say_empty(f, 2);
+    struct founding_answer stranger = empty_answer(f->asked[1], 1);
     memcpy(stranger.answerer.peer_address, "other:1", 8);
     answer(f, &stranger);
+    EXPECT(find_action(f, FOUNDING_FOUND) == NULL);
     EXPECT_STR(founding_text(f->founding),
-               "a peer answers as other:1, which is not in the list of peers (h1:1, h2:1, h3:1): "
-               "see its advertise-peer");
+               "h2:1 answers as other:1: its advertise-peer is not as in the list of peers");
+    say_empty(f, 1); /* mended */
+    EXPECT(find_action(f, FOUNDING_FOUND) != NULL);
     fixture_close(f);
 }
 
@@ -408,16 +414,15 @@ TEST(founding, more_nodes_than_can_vote_join_but_do_not_found)
         addresses[i] = texts[i];
     }
     struct founding_peers peers = peers_of(addresses, LIMIT_VOTERS_MAX + 1);
-    struct founding_options options = {
-        .self = member(0x100, "n0", texts[0]), .peers = &peers, .random = 1};
+    struct founding_options options = {.self = member(0x100, "n0", texts[0]), .peers = &peers};
     struct fixture *f = open_with(&options);
     for (size_t i = 1; i <= LIMIT_VOTERS_MAX; i++) {
         up(f, texts[i]);
-    }
-    uint64_t question = open_question(f);
-    for (size_t i = 1; i <= LIMIT_VOTERS_MAX; i++) {
-        struct founding_answer a = {
-            .question = question, .answerer = member(0x100 + i, texts[i], texts[i]), .empty = true};
+        const struct founding_action *asked = find_action(f, FOUNDING_ASK);
+        REQUIRE(asked != NULL);
+        struct founding_answer a = {.question = asked->question->question,
+                                    .answerer = member(0x100 + i, texts[i], texts[i]),
+                                    .empty = true};
         answer(f, &a);
     }
     EXPECT(find_action(f, FOUNDING_FOUND) == NULL);
@@ -434,7 +439,7 @@ TEST(founding, a_peer_named_in_the_record_adopts_it)
     struct fixture *f = node(1);
     struct buf record = {0};
     up(f, three[2]);
-    struct founding_answer a = cluster_answer(open_question(f), &record, ids, 3);
+    struct founding_answer a = cluster_answer(f->asked[2], &record, ids, 3);
     answer(f, &a);
     const struct founding_action *adopt = find_action(f, FOUNDING_ADOPT);
     REQUIRE(adopt != NULL);
@@ -456,7 +461,7 @@ TEST(founding, a_peer_that_is_not_named_joins_who_holds_entries)
         struct fixture *f = node(1);
         struct buf record = {0};
         up(f, three[2]);
-        struct founding_answer a = cluster_answer(open_question(f), &record, ids, count);
+        struct founding_answer a = cluster_answer(f->asked[2], &record, ids, count);
         answer(f, &a);
         const struct founding_action *join = find_action(f, FOUNDING_JOIN);
         REQUIRE(join != NULL);
@@ -473,12 +478,11 @@ TEST(founding, the_founder_joins_too_when_any_peer_holds_a_cluster)
     struct buf record = {0};
     up(f, three[1]);
     up(f, three[2]);
-    uint64_t question = open_question(f);
-    say_empty(f, question, 1);
-    struct founding_answer a = cluster_answer(question, &record, NULL, 0);
+    say_empty(f, 1);
+    struct founding_answer a = cluster_answer(f->asked[2], &record, NULL, 0);
     answer(f, &a);
     EXPECT(find_action(f, FOUNDING_JOIN) != NULL);
-    say_empty(f, question, 2);
+    say_empty(f, 2);
     EXPECT_UINT(f->actions.count, 0);
     buf_deinit(&record);
     fixture_close(f);
@@ -490,9 +494,8 @@ TEST(founding, one_that_holds_nothing_of_its_cluster_is_neither_empty_nor_joined
     struct buf record = {0};
     up(f, three[1]);
     up(f, three[2]);
-    uint64_t question = open_question(f);
-    say_empty(f, question, 1);
-    struct founding_answer a = cluster_answer(question, &record, NULL, 0);
+    say_empty(f, 1);
+    struct founding_answer a = cluster_answer(f->asked[2], &record, NULL, 0);
     a.holds_entries = false;
     answer(f, &a);
     EXPECT_UINT(count_actions(f, FOUNDING_WAIT), 1);
@@ -510,7 +513,7 @@ TEST(founding, a_record_that_is_damaged_or_of_another_cluster_is_ignored)
     struct fixture *f = node(1);
     struct buf record = {0};
     up(f, three[2]);
-    struct founding_answer a = cluster_answer(open_question(f), &record, ids, 3);
+    struct founding_answer a = cluster_answer(f->asked[2], &record, ids, 3);
     struct founding_answer bad = a;
     bad.record.size--;
     answer(f, &bad);
@@ -538,8 +541,7 @@ TEST(founding, saying_empty_to_the_founder_voids_the_own_questions)
     struct buf record = {0};
     up(f, three[0]);
     up(f, three[2]);
-    uint64_t question = open_question(f);
-    struct founding_answer late = cluster_answer(question, &record, NULL, 0);
+    struct founding_answer late = cluster_answer(f->asked[2], &record, NULL, 0);
     ask(f, 0);
     const struct founding_action *reply = find_action(f, FOUNDING_REPLY);
     REQUIRE(reply != NULL);
@@ -548,7 +550,7 @@ TEST(founding, saying_empty_to_the_founder_voids_the_own_questions)
     EXPECT_UINT(reply->answer->answerer.directory_id, B);
     answer(f, &late);
     EXPECT(find_action(f, FOUNDING_JOIN) == NULL);
-    EXPECT(open_question(f) != question);
+    EXPECT(f->asked[0] != 0 && f->asked[2] != late.question); /* asked anew */
     buf_deinit(&record);
     fixture_close(f);
 }
@@ -559,7 +561,7 @@ TEST(founding, saying_empty_to_another_voids_nothing)
     struct buf record = {0};
     up(f, three[0]);
     up(f, three[2]);
-    struct founding_answer a = cluster_answer(open_question(f), &record, NULL, 0);
+    struct founding_answer a = cluster_answer(f->asked[2], &record, NULL, 0);
     ask(f, 2);
     EXPECT(find_action(f, FOUNDING_REPLY) != NULL);
     answer(f, &a);
@@ -571,8 +573,7 @@ TEST(founding, saying_empty_to_another_voids_nothing)
 TEST(founding, between_decision_and_durability_it_answers_nobody)
 {
     struct founding_peers peers = peers_of(three, 1);
-    struct founding_options options = {
-        .self = member(A, "n1", three[0]), .peers = &peers, .random = 1};
+    struct founding_options options = {.self = member(A, "n1", three[0]), .peers = &peers};
     struct fixture *f = open_with(&options);
     tick(f);
     uint64_t cluster = find_action(f, FOUNDING_FOUND)->record->cluster_id;
@@ -597,7 +598,7 @@ TEST(founding, a_joined_node_holds_entries_once_it_is_told)
     struct fixture *f = node(1);
     struct buf record = {0};
     up(f, three[2]);
-    struct founding_answer a = cluster_answer(open_question(f), &record, NULL, 0);
+    struct founding_answer a = cluster_answer(f->asked[2], &record, NULL, 0);
     answer(f, &a);
     founding_settle(f->founding, CLUSTER, bytes_of(NULL, 0));
     ask(f, 0);
@@ -614,13 +615,13 @@ TEST(founding, a_settled_node_only_answers)
 {
     struct founding_peers peers = peers_of(three, 3);
     struct founding_options options = {
-        .self = member(A, "n1", three[0]), .peers = &peers, .cluster_id = CLUSTER, .random = 1};
+        .self = member(A, "n1", three[0]), .peers = &peers, .cluster_id = CLUSTER};
     struct fixture *f = open_with(&options);
     up(f, three[1]);
     f->now_ms += 10000;
     tick(f);
-    say_empty(f, 1, 1);
-    say_empty(f, 1, 2);
+    say_empty(f, 1);
+    say_empty(f, 2);
     EXPECT_UINT(f->actions.count, 0);
     EXPECT_STR(founding_text(f->founding), "");
     fixture_close(f);
@@ -631,11 +632,10 @@ TEST(founding, its_own_words_do_not_count)
     struct fixture *f = node(0);
     up(f, three[1]);
     up(f, three[2]);
-    uint64_t question = open_question(f);
-    struct founding_answer own = empty_answer(question, 1);
+    struct founding_answer own = empty_answer(f->asked[1], 1);
     own.answerer.directory_id = A;
     answer(f, &own);
-    say_empty(f, question, 2);
+    say_empty(f, 2);
     EXPECT(find_action(f, FOUNDING_FOUND) == NULL);
     ask(f, 0);
     EXPECT(find_action(f, FOUNDING_REPLY) == NULL);
@@ -674,7 +674,7 @@ TEST(founding, the_founder_rarely_asks_again_who_said_empty)
 {
     struct fixture *f = node(0);
     up(f, three[1]);
-    say_empty(f, open_question(f), 1);
+    say_empty(f, 1);
     f->now_ms += FOUNDING_ASK_AGAIN_MS - 1;
     tick(f);
     EXPECT_UINT(count_actions(f, FOUNDING_ASK), 0);
@@ -712,8 +712,7 @@ TEST(founding, a_long_text_is_cut)
         addresses[i] = texts[i];
     }
     struct founding_peers peers = peers_of(addresses, 3);
-    struct founding_options options = {
-        .self = member(A, "n1", texts[0]), .peers = &peers, .random = 1};
+    struct founding_options options = {.self = member(A, "n1", texts[0]), .peers = &peers};
     struct fixture *f = open_with(&options);
     tick(f);
     EXPECT_UINT(strlen(founding_text(f->founding)), FOUNDING_TEXT_SIZE - 1);
