@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "rpc/net_loop.h"
 
+#include <signal.h>
+
 #include "base/check.h"
 #include "base/mem.h"
 #include "rpc/net_conn.h"
@@ -29,10 +31,23 @@ static void on_prepare(uv_prepare_t *prepare)
     }
 }
 
+/* libuv writes without MSG_NOSIGNAL: writing to a connection that the other side
+ * has closed would end the process. A handler of the program's own stays. */
+static void ignore_sigpipe(void)
+{
+    struct sigaction action;
+    CHECK(sigaction(SIGPIPE, NULL, &action) == 0);
+    if (action.sa_handler == SIG_DFL) {
+        action.sa_handler = SIG_IGN;
+        CHECK(sigaction(SIGPIPE, &action, NULL) == 0);
+    }
+}
+
 void net_loop_init(struct net_loop *l, uv_loop_t *uv, void (*closed)(void *owner), void *owner)
 {
     *l = (struct net_loop){.uv = uv, .closed = closed, .owner = owner};
     TAILQ_INIT(&l->dirty);
+    ignore_sigpipe();
     l->input = mem_alloc(NET_INPUT_SIZE);
     CHECK(uv_prepare_init(uv, &l->prepare) == 0);
     CHECK(uv_idle_init(uv, &l->idle) == 0);

@@ -8,7 +8,8 @@
  *
  *   net_loop_init ──► OPEN ── net_loop_close ──► CLOSING ── no handle left ──► closed()
  *
- * Embedded in its owner; one thread. */
+ * Embedded in its owner; one thread. The first one makes the process ignore SIGPIPE,
+ * unless it has a handler: a write into a closed connection is an error code. */
 #ifndef TIDEMARK_RPC_NET_LOOP_H
 #define TIDEMARK_RPC_NET_LOOP_H
 

@@ -10,6 +10,7 @@
 #ifndef TIDEMARK_RPC_TEST_ECHO_SERVER_H
 #define TIDEMARK_RPC_TEST_ECHO_SERVER_H
 
+#include "base/check.h"
 #include "base/mem.h"
 #include "rpc/grpc_server.h"
 #include "rpc/test/loop.h"
@@ -19,6 +20,7 @@ struct echo_server {
     struct grpc_method methods[5];
     struct grpc_call *held; /* the last call of Hold, NULL when finished */
     struct buf held_request;
+    bool lets_go;       /* Hold finishes its call itself when that is cancelled */
     unsigned cancelled; /* cancellations told */
     unsigned sent;      /* messages that Count has queued */
     unsigned drains;    /* drained() calls */
@@ -33,8 +35,12 @@ static inline void echo_on_echo(struct grpc_call *call, struct bytes message, vo
 
 static inline void echo_on_cancelled(struct grpc_call *call, void *user)
 {
-    (void)call;
-    ((struct echo_server *)user)->cancelled++;
+    struct echo_server *s = user;
+    s->cancelled++;
+    if (s->lets_go) {
+        s->held = NULL;
+        grpc_call_finish(call, GRPC_CANCELLED, NULL);
+    }
 }
 
 static inline void echo_on_hold(struct grpc_call *call, struct bytes message, void *context)
@@ -42,7 +48,7 @@ static inline void echo_on_hold(struct grpc_call *call, struct bytes message, vo
     static const struct grpc_call_events events = {.cancelled = echo_on_cancelled};
     struct echo_server *s = context;
     (void)message;
-    EXPECT(s->held == NULL);
+    CHECK(s->held == NULL);
     s->held = call;
     grpc_call_watch(call, &events, s);
 }
@@ -97,7 +103,7 @@ static inline void echo_on_count(struct grpc_call *call, struct bytes message, v
 {
     static const struct grpc_call_events events = {.cancelled = echo_count_cancelled,
                                                    .drained = echo_count_drained};
-    REQUIRE_UINT(message.size, 8);
+    CHECK(message.size == 8);
     struct echo_count *count = mem_zalloc(sizeof *count);
     *count =
         (struct echo_count){context, bytes_get_u32(message.data), bytes_get_u32(message.data + 4)};

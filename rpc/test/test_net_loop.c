@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "rpc/net_loop.h"
 
+#include <signal.h>
+
 #include "rpc/test/loop.h"
 
 struct fixture {
@@ -44,6 +46,17 @@ TEST(net_loop, does_not_keep_an_idle_loop_alive)
     net_loop_close(&f.net);
     loop_close(&f.loop);
     EXPECT_UINT(f.closed, 1);
+}
+
+TEST(net_loop, sigpipe_is_ignored)
+{
+    struct fixture f;
+    fixture_open(&f);
+    struct sigaction action;
+    REQUIRE_INT(sigaction(SIGPIPE, NULL, &action), 0);
+    EXPECT(action.sa_handler == SIG_IGN);
+    net_loop_close(&f.net);
+    loop_close(&f.loop);
 }
 
 TEST(net_loop, is_closed_after_the_last_handle)
