@@ -33,6 +33,7 @@ static struct fixture *fixture_open(void)
     struct fixture *f = mem_zalloc(sizeof *f);
     loop_open(&f->loop);
     echo_server_open(&f->echo, &f->loop, (struct grpc_server_options){0});
+    f->echo.lets_go = true;
     f->port = grpc_server_port(f->echo.server);
     REQUIRE_INT(uv_async_init(&f->loop.uv, &f->stop, on_stop), 0);
     f->stop.data = f;
@@ -92,16 +93,13 @@ TEST(grpc_blocking, waits_no_longer_than_the_deadline)
 {
     struct fixture *f = fixture_open();
     struct buf reply = {0};
-    struct grpc_call_request request = {.path = "/test.Test/Count",
-                                        .deadline_ms = grpc_blocking_now_ms(f->blocking) + 1};
-    request.path = "/test.Test/Chat"; /* unary call of a bidi method: OK without a message */
     struct err e;
-    EXPECT(grpc_client_call_sync(f->blocking, f->channel, &request, &reply, NULL, &e) != ERR_OK ||
-           reply.size == 0);
-    uint64_t now = grpc_blocking_now_ms(f->blocking);
-    grpc_blocking_step(f->blocking, 1);
-    EXPECT(grpc_blocking_now_ms(f->blocking) >= now);
-    buf_deinit(&reply);
+    uint64_t deadline = grpc_blocking_now_ms(f->blocking) + 50;
+    struct grpc_call_request request = {.path = "/test.Test/Hold", .deadline_ms = deadline};
+    EXPECT_ERR(grpc_client_call_sync(f->blocking, f->channel, &request, &reply, NULL, &e),
+               ERR_DEADLINE);
+    EXPECT(grpc_blocking_now_ms(f->blocking) >= deadline);
+    EXPECT_UINT(reply.size, 0);
     fixture_close(f);
 }
 
