@@ -281,6 +281,7 @@ static void copy_options(struct member *m, const struct member_options *o)
         m->peers[i] = mem_strdup(o->peers[i]);
     }
     m->wal_level_new = o->wal_level;
+    m->log_keep = o->log_keep != 0 ? o->log_keep : MEMBER_TRAILING_ENTRIES;
     m->random = random_seeded(o->seed);
 }
 

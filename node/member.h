@@ -67,6 +67,7 @@ struct member_options {
     const char *const *peers; /* the sorted list of all founders' peer addresses, own included */
     size_t peer_count;        /* 0: one node alone */
     unsigned wal_level;       /* of a new directory that founds alone: 0..3 */
+    uint64_t log_keep;        /* entries kept below a checkpoint for slow followers; 0: 1,024 */
     uint64_t seed;            /* of election timeouts and random waits */
 };
 

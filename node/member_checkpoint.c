@@ -92,7 +92,7 @@ static void tell_replica(struct member *m)
 {
     uint64_t index = m->control.checkpoint_index;
     uint64_t cut = member_checkpoint_majority(m);
-    uint64_t trailing = index > MEMBER_TRAILING_ENTRIES ? index - MEMBER_TRAILING_ENTRIES : 0;
+    uint64_t trailing = index > m->log_keep ? index - m->log_keep : 0;
     struct event ev = {
         .type = EVENT_CHECKPOINT,
         .index = index,

@@ -72,7 +72,7 @@ static void settled(struct member *m, bool raft)
 {
     log_info(m->log, "node", "cluster", "id=%016" PRIx64 " directory=%016" PRIx64,
              m->hard.cluster_id, m->hard.directory_id);
-    if (m->founding != NULL) {
+    if (m->founding != NULL && !founding_is_settled(m->founding)) {
         founding_settle(m->founding, m->hard.cluster_id, hard_state_blob_bytes(&m->hard.founding));
     }
     if (!raft) {

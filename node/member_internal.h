@@ -89,6 +89,8 @@ struct apply_batch {
 struct peer {
     uint64_t id;
     bool connected;            /* both sides have welcomed each other */
+    bool told;                 /* it has stored our hello as it is now */
+    uint64_t hello_ms;         /* when to say it again */
     bool unreachable;          /* its address refused, or the link broke */
     uint64_t counter, nonce;   /* the start that it said */
     uint64_t cluster_id;       /* that it said; only founding messages count unless it is ours */
@@ -120,6 +122,7 @@ struct member {
     char **peers; /* founders' addresses, sorted */
     size_t peer_address_count;
     unsigned wal_level_new;
+    uint64_t log_keep;
     struct random random;
 
     struct hard_state hard;  /* as last given to the log lane */
@@ -216,6 +219,7 @@ struct member {
     size_t views; /* pinned by scans */
 
     struct manage *manage;
+    uint64_t led_ms; /* when the role last changed */
 
     /* stopping */
     int exit_code;

@@ -174,19 +174,26 @@ static void reached(struct member *m, const struct manage *g)
 
 /* --- automatic replacement (safety.md B3, node.replace = auto) --- */
 
+/* Not heard for an election timeout, and we have led for that long. */
+static bool is_silent(const struct member *m, uint64_t id)
+{
+    uint64_t match = 0;
+    uint64_t silent_ms = 0;
+    uint64_t limit_ms = m->settings.election_ms;
+    bool heard = replica_peer(m->replica, id, &match, &silent_ms);
+    return m->now_ms > m->led_ms + limit_ms && (!heard || silent_ms > limit_ms) &&
+           !member_peer_connected(m, id);
+}
+
 static const struct server *silent_voter_of(const struct member *m, const struct server *newcomer)
 {
     const char *at = strchr(newcomer->address, '@');
-    for (size_t i = 0; at != NULL && i < m->committed.count; i++) {
+    size_t size = at == NULL ? 0 : (size_t)(at - newcomer->address) + 1;
+    for (size_t i = 0; size > 0 && i < m->committed.count; i++) {
         const struct server *s = &m->committed.servers[i];
-        size_t size = (size_t)(at - newcomer->address) + 1;
-        uint64_t match = 0;
-        uint64_t silent_ms = 0;
         bool same = s->id != newcomer->id && s->role == SERVER_VOTER &&
                     strncmp(s->address, newcomer->address, size) == 0;
-        if (same && !member_peer_connected(m, s->id) && s->id != m->hard.directory_id &&
-            replica_peer(m->replica, s->id, &match, &silent_ms) &&
-            silent_ms > m->settings.election_ms) {
+        if (same && s->id != m->hard.directory_id && is_silent(m, s->id)) {
             return s;
         }
     }
@@ -262,6 +269,7 @@ void member_manage_failed(struct member *m, const char *reason)
 
 void member_manage_role(struct member *m)
 {
+    m->led_ms = m->now_ms;
     if (m->manage != NULL && !member_is_leader(m)) {
         end(m, ERR_UNKNOWN_OUTCOME, "this node no longer leads: look at the status, then retry");
     }

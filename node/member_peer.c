@@ -9,6 +9,8 @@
 #include "proto/tidemark/log/v1/log.pb-c.h"
 #include "proto/tidemark/peer/v1/peer.pb-c.h"
 
+enum { HELLO_AGAIN_MS = 1000 };
+
 /* --- the book of peers --- */
 
 struct peer *member_peer_add(struct member *m, uint64_t id)
@@ -113,6 +115,7 @@ static void accept_hello(struct member *m, uint64_t offer, const struct peer_hel
     note_peer(p, hello);
     Tidemark__Peer__V1__HelloStored stored = TIDEMARK__PEER__V1__HELLO_STORED__INIT;
     stored.start_counter = hello->start_counter;
+    stored.cluster_id = hello->cluster_id;
     Tidemark__Peer__V1__PeerMessage message = TIDEMARK__PEER__V1__PEER_MESSAGE__INIT;
     message.body_case = TIDEMARK__PEER__V1__PEER_MESSAGE__BODY_HELLO_STORED;
     message.hello_stored = &stored;
@@ -257,19 +260,42 @@ void member_refused(struct member *m, uint64_t peer_id, const struct peer_refusa
     member_give_up_identity(m, text);
 }
 
+/* A message can be lost with a full queue: said again until it is answered. */
+static void say_hello(struct member *m)
+{
+    struct peer_hello hello;
+    struct buf bytes = {0};
+    for (size_t i = 0; i < m->known_count; i++) {
+        struct peer *p = &m->known[i];
+        if (!p->connected || p->told || m->now_ms < p->hello_ms) {
+            continue;
+        }
+        p->hello_ms = m->now_ms + HELLO_AGAIN_MS;
+        buf_reset(&bytes);
+        member_make_hello(m, 0, &hello);
+        peer_hello_encode(&hello, &bytes);
+        member_send_bytes(m, p->id, PEER_FIELD_HELLO, buf_bytes(&bytes));
+    }
+    buf_deinit(&bytes);
+}
+
+static void take_stored(struct member *m, uint64_t peer_id,
+                        const Tidemark__Peer__V1__HelloStored *stored)
+{
+    (void)identity_welcomed(&m->hard, peer_id, stored->start_counter);
+    struct peer *p = member_peer(m, peer_id);
+    p->told =
+        stored->start_counter == m->hard.start_counter && stored->cluster_id == m->hard.cluster_id;
+}
+
 void member_hello_changed(struct member *m)
 {
     m->host.hello_changed(m->host.context);
-    struct peer_hello hello;
-    member_make_hello(m, 0, &hello);
-    struct buf bytes = {0};
-    peer_hello_encode(&hello, &bytes);
     for (size_t i = 0; i < m->known_count; i++) {
-        if (m->known[i].connected) {
-            member_send_bytes(m, m->known[i].id, PEER_FIELD_HELLO, buf_bytes(&bytes));
-        }
+        m->known[i].told = false;
+        m->known[i].hello_ms = 0;
     }
-    buf_deinit(&bytes);
+    say_hello(m);
 }
 
 /* --- links --- */
@@ -307,7 +333,8 @@ void member_peer_up(struct member *m, const struct peer_hello *hello)
     note_peer(p, hello);
     p->connected = true;
     p->unreachable = false;
-    (void)identity_welcomed(&m->hard, p->id, m->hard.start_counter);
+    p->told = false; /* the hand-shake may have carried an older hello */
+    p->hello_ms = 0;
     log_info(m->log, "node", "peer-up", "peer=%016" PRIx64 " name=%s", p->id, p->name);
     member_found_peer(m, p->peer_address, true);
     member_repair_peers(m);
@@ -405,6 +432,7 @@ void member_tell_progress(struct member *m)
 
 void member_peer_tick(struct member *m)
 {
+    say_hello(m);
     if (m->now_ms >= m->progress_ms) {
         m->progress_ms = m->now_ms + MEMBER_PROGRESS_MS;
         member_tell_progress(m);
@@ -712,7 +740,7 @@ static void take_message(struct member *m, uint64_t peer_id,
         take_hello(m, peer_id, bytes_of(p->hello.data, p->hello.len));
         break;
     case TIDEMARK__PEER__V1__PEER_MESSAGE__BODY_HELLO_STORED:
-        (void)identity_welcomed(&m->hard, peer_id, p->hello_stored->start_counter);
+        take_stored(m, peer_id, p->hello_stored);
         break;
     case TIDEMARK__PEER__V1__PEER_MESSAGE__BODY__NOT_SET:
     case _TIDEMARK__PEER__V1__PEER_MESSAGE__BODY__CASE_IS_INT_SIZE:

@@ -140,14 +140,9 @@ static enum err_code make_dirs(struct storage *s, struct err *e)
     return io_sync_dir(s->io, s->dir, e);
 }
 
-static enum err_code create_promises(struct storage *s, const struct storage_options *o,
-                                     struct err *e)
+static enum err_code create_control(struct storage *s, const struct storage_options *o,
+                                    struct err *e)
 {
-    struct hard_state_fresh fresh = {.name = o->name, .cluster_id = 0};
-    enum err_code code = hard_state_create(s->io, s->dir, &fresh, &s->hard, e);
-    if (code != ERR_OK) {
-        return code;
-    }
     struct control first = {
         .directory_id = hard_state_get(s->hard)->directory_id,
         .segment_size = o->segment_size,
@@ -157,6 +152,17 @@ static enum err_code create_promises(struct storage *s, const struct storage_opt
     };
     return control_create(s->io, s->dir, &first, &s->control, e);
 }
+
+static enum err_code create_promises(struct storage *s, const struct storage_options *o,
+                                     struct err *e)
+{
+    struct hard_state_fresh fresh = {.name = o->name, .cluster_id = 0};
+    enum err_code code = hard_state_create(s->io, s->dir, &fresh, &s->hard, e);
+    return code == ERR_OK ? create_control(s, o, e) : code;
+}
+
+static bool has_given_up(const struct hard_state *h);
+static enum err_code finish_giving_up(struct storage *s, struct err *e);
 
 static enum err_code open_promises(struct storage *s, const struct storage_options *o,
                                    struct err *e)
@@ -168,12 +174,16 @@ static enum err_code open_promises(struct storage *s, const struct storage_optio
     if (code != ERR_OK) {
         return code;
     }
+    if (has_given_up(hard_state_get(s->hard))) {
+        code = finish_giving_up(s, e);
+        if (code != ERR_OK) {
+            return code;
+        }
+    }
     uint64_t id = hard_state_get(s->hard)->directory_id;
     code = control_open(s->io, s->dir, id, &s->control, e);
-    if (code == ERR_NOT_FOUND && hard_state_get(s->hard)->cluster_id == 0) {
-        hard_state_close(s->hard); /* a first start that a crash cut short */
-        s->hard = NULL;
-        return create_promises(s, o, e);
+    if (code == ERR_NOT_FOUND && hard_state_get(s->hard)->start_counter == 0) {
+        return create_control(s, o, e); /* a first start that a crash cut short */
     }
     if (code == ERR_NOT_FOUND) {
         return err_set(e, ERR_CORRUPT, "%s: the control file is missing", s->dir);
@@ -206,9 +216,25 @@ static void release(struct storage *s)
     mem_free(s);
 }
 
+/* A new data directory has to survive a power failure itself: with it, every
+ * promise in it would be gone, and the node would found a second time. */
+static enum err_code make_data_dir(struct storage *s, struct err *e)
+{
+    char parent[IO_PATH_MAX];
+    (void)snprintf(parent, sizeof parent, "%s", s->dir);
+    char *slash = strrchr(parent, '/');
+    if (slash == NULL) {
+        (void)snprintf(parent, sizeof parent, ".");
+    } else {
+        slash[slash == parent ? 1 : 0] = '\0';
+    }
+    enum err_code code = make_dir(s->io, s->dir, e);
+    return code == ERR_OK ? io_sync_dir(s->io, parent, e) : code;
+}
+
 static enum err_code open_all(struct storage *s, const struct storage_options *o, struct err *e)
 {
-    enum err_code code = make_dir(s->io, s->dir, e);
+    enum err_code code = make_data_dir(s, e);
     char path[IO_PATH_MAX];
     if (code == ERR_OK) {
         code = io_join(path, s->dir, "lock", e);
@@ -431,34 +457,49 @@ enum err_code storage_set_aside(struct storage *s, const char *name, struct err 
     return code == ERR_OK ? io_sync_dir(s->io, s->dir, e) : code;
 }
 
-enum err_code storage_give_up_identity(struct storage *s, struct err *e)
+/* Whether this directory has begun to give up its id: it names itself removed. */
+static bool has_given_up(const struct hard_state *h)
 {
-    static const char *const names[] = {"raft", "wal", "control.0", "control.1"};
+    const struct hard_state_seen *self = hard_state_find_seen(h, h->directory_id);
+    return self != NULL && self->removed;
+}
+
+/* Can be cut short and done again at any step; hard state goes last. */
+static enum err_code finish_giving_up(struct storage *s, struct err *e)
+{
+    static const char *const names[] = {"raft",      "wal",          "control.0",
+                                        "control.1", "hard-state.1", "hard-state.0"};
     struct hard_state_fresh fresh = {.cluster_id = hard_state_get(s->hard)->cluster_id};
     char name[LIMIT_NAME_SIZE_MAX + 1];
     memcpy(name, hard_state_get(s->hard)->name, sizeof name);
     fresh.name = name;
-    for (size_t i = 0; i < LOG_COUNT; i++) {
-        wal_abandon(s->logs[i].wal);
-        s->logs[i].wal = NULL;
-        s->logs[i].sync_wanted = false;
-    }
-    /* Hard state goes last: until then a start finds the old id, and is refused again. */
     enum err_code code = ERR_OK;
     for (size_t i = 0; i < sizeof names / sizeof names[0] && code == ERR_OK; i++) {
         code = storage_set_aside(s, names[i], e);
         code = code == ERR_NOT_FOUND ? ERR_OK : code;
-    }
-    if (code == ERR_OK) {
-        code = storage_set_aside(s, "hard-state.0", e);
-    }
-    if (code == ERR_OK) {
-        code = storage_set_aside(s, "hard-state.1", e);
     }
     if (code != ERR_OK) {
         return code;
     }
     hard_state_close(s->hard);
     s->hard = NULL;
-    return hard_state_create(s->io, s->dir, &fresh, &s->hard, e);
+    code = hard_state_create(s->io, s->dir, &fresh, &s->hard, e);
+    return code == ERR_OK ? make_dirs(s, e) : code;
+}
+
+enum err_code storage_give_up_identity(struct storage *s, struct err *e)
+{
+    for (size_t i = 0; i < LOG_COUNT; i++) {
+        wal_abandon(s->logs[i].wal);
+        s->logs[i].wal = NULL;
+        s->logs[i].sync_wanted = false;
+    }
+    struct hard_state *next = mem_dup(hard_state_get(s->hard), sizeof *next);
+    struct hard_state_seen self = {.directory_id = next->directory_id, .removed = true};
+    enum err_code code = hard_state_see(next, &self, &next->directory_id, 1, e);
+    if (code == ERR_OK) {
+        code = hard_state_write(s->hard, next, e);
+    }
+    mem_free(next);
+    return code == ERR_OK ? finish_giving_up(s, e) : code;
 }

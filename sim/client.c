@@ -21,7 +21,7 @@
 enum { SETTLE_MS = 3000, UNKNOWN_ANSWERS_MAX = 50 };
 
 enum outcome { OPEN, ACKED, UNKNOWN };
-enum task { IDLE, CREATE_DATABASE, CREATE_TABLE, OPEN_SESSION, WRITE, READ };
+enum task { IDLE, SET_INTERVAL, CREATE_DATABASE, CREATE_TABLE, OPEN_SESSION, WRITE, READ };
 
 struct client {
     struct member_request request; /* first */
@@ -217,6 +217,11 @@ static void ask(struct client *c)
 {
     struct buf body = {0};
     switch (c->task) {
+    case SET_INTERVAL:
+        wire_put_str(&body, 1, "ts.wal.checkpoint_interval");
+        wire_put_str(&body, 2, "3s");
+        propose(c, COMMAND_SET_SETTING, &body);
+        break;
     case CREATE_DATABASE:
         wire_put_str(&body, 1, "sim");
         wire_put_uint(&body, 2, 1);
@@ -381,6 +386,9 @@ static void take_other(struct client *c)
         return; /* again */
     }
     switch (c->task) {
+    case SET_INTERVAL:
+        c->task = CREATE_DATABASE;
+        break;
     case CREATE_DATABASE:
         c->task = CREATE_TABLE;
         break;
@@ -440,7 +448,7 @@ void clients_open(struct world *w)
         struct client *c = &w->clients[i];
         c->world = w;
         c->number = i;
-        c->task = CREATE_DATABASE;
+        c->task = SET_INTERVAL;
         c->next_us = w->now_us + random_between(&w->random, 100, 500) * WORLD_MS;
     }
 }

@@ -9,6 +9,8 @@
 #include "base/mem.h"
 #include "sim/world.h"
 
+#define HELLO_US (2 * WORLD_SECOND)
+
 enum link_message { LINK_HELLO = 1, LINK_ACCEPT, LINK_ASK, LINK_REFUSE, LINK_MESSAGE };
 
 static uint64_t now_ms(const struct node *n)
@@ -299,6 +301,7 @@ static void open_member(struct node *n)
         .peers = peers,
         .peer_count = w->node_count,
         .wal_level = WAL_LEVEL_BYRL,
+        .log_keep = w->log_keep,
         .seed = random_u64(&w->random),
     };
     n->member = member_open(&options, now_ms(n));
@@ -468,6 +471,9 @@ static bool run_links(struct node *n)
         if (l->announced && !l->up) { /* closed by our own member */
             lose_link(n, i, false);
             any = true;
+        } else if (l->up && !l->announced && l->retry_us <= w->now_us) {
+            close_link(n, i); /* the hand-shake takes too long */
+            any = true;
         } else if (!l->up && n->dial[i] && i > n->number && l->retry_us <= w->now_us) {
             l->retry_us = w->now_us + random_between(&w->random, 20, 500) * WORLD_MS;
             fake_net_connect(w->net, n->number, i, w->now_us);
@@ -539,9 +545,10 @@ uint64_t node_next_us(struct node *n)
             at = n->lane_free_us[i];
         }
     }
-    for (size_t i = n->number + 1; i < n->world->node_count; i++) {
+    for (size_t i = 0; i < n->world->node_count; i++) {
         const struct link *l = &n->links[i];
-        if (!l->up && n->dial[i] && l->retry_us < at) {
+        bool dials = !l->up && n->dial[i] && i > n->number;
+        if ((dials || (l->up && !l->announced)) && l->retry_us < at) {
             at = l->retry_us;
         }
     }
@@ -558,7 +565,7 @@ void node_event(struct node *n, const struct fake_net_event *event)
     struct link *l = &n->links[event->peer];
     switch (event->kind) {
     case FAKE_NET_UP:
-        *l = (struct link){.up = true};
+        *l = (struct link){.up = true, .retry_us = n->world->now_us + HELLO_US};
         send_hello(n, event->peer, 0);
         break;
     case FAKE_NET_MESSAGE:

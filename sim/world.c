@@ -67,6 +67,7 @@ struct world *world_create(uint64_t seed, bool verbose)
     w->fault_end_us = w->now_us + FAULT_SECONDS * WORLD_SECOND;
     w->end_us = w->fault_end_us + HEAL_SECONDS * WORLD_SECOND;
     w->node_count = 3;
+    w->log_keep = random_between(&w->random, 1, 200);
     struct fake_net_options net = draw_network(&w->random);
     w->net = fake_net_create(w->node_count, random_u64(&w->random), &net);
     for (size_t i = 0; i < w->node_count; i++) {

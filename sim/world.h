@@ -96,6 +96,7 @@ struct world {
     size_t node_count;
     struct node nodes[WORLD_NODES_MAX];
     struct fake_net *net;
+    uint64_t log_keep; /* entries kept below a checkpoint */
     uint64_t chaos_us; /* when the next fault is due */
     struct client *clients;
     struct world_counts counts;
