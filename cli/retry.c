@@ -34,7 +34,8 @@ enum retry_verdict retry_judge(enum grpc_status status)
 
 bool retry_may_have_happened(enum grpc_status status, bool unprocessed)
 {
-    return !unprocessed && retry_judge(status) == RETRY_ELSEWHERE;
+    enum retry_verdict verdict = retry_judge(status);
+    return !unprocessed && (verdict == RETRY_ELSEWHERE || verdict == RETRY_LATER);
 }
 
 uint64_t retry_delay_ms(unsigned failures)

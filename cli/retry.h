@@ -18,8 +18,9 @@ enum retry_verdict {
 enum retry_verdict retry_judge(enum grpc_status status);
 
 /* Whether the attempt may have taken effect although it was not answered with OK.
- * 'unprocessed': no server ever had it. A refusal (RETRY_NEVER) and a server that is
- * full (RETRY_LATER) have no effect; about everything else one can't be sure. */
+ * 'unprocessed': no server ever had it. A refusal (RETRY_NEVER) has no effect; about
+ * everything else one can't be sure (a full server may have had no room for the
+ * answer alone). */
 bool retry_may_have_happened(enum grpc_status status, bool unprocessed);
 
 /* How long to wait after so many attempts in a row that failed: short at first,

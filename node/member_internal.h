@@ -361,6 +361,9 @@ void member_repair_peers(struct member *m);
 void member_repair_installed(struct member *m, uint64_t index, uint64_t term);
 void member_repair_close(struct member *m);
 uint64_t member_repair_deadline_ms(const struct member *m);
+/* Hard state's term is at least 'term', with no vote if it was lower: true, to be
+ * made durable before what asked for it. */
+bool member_raise_term(struct member *m, uint64_t term);
 /* Damage found while running (safety.md C6): leave, repair, come back. */
 void member_repair_again(struct member *m, const char *what);
 

@@ -234,7 +234,8 @@ static void replace_silent(struct member *m)
 
 void member_manage_tick(struct member *m)
 {
-    bool ready = m->replica != NULL && replica_status(m->replica).leader_ready && m->formed;
+    /* Also while forming: a founder that lost its disk is replaced like any other. */
+    bool ready = m->replica != NULL && replica_status(m->replica).leader_ready;
     if (!ready) {
         return;
     }
@@ -371,7 +372,7 @@ void member_change(struct member *m, const struct member_change_request *change,
 void member_join_request(struct member *m, uint64_t peer_id, const char *name,
                          const char *peer_address)
 {
-    bool ready = member_is_leader(m) && m->formed && m->manage == NULL;
+    bool ready = member_is_leader(m) && m->manage == NULL;
     if (!ready || configuration_find(&m->configuration, peer_id) != NULL) {
         return;
     }

@@ -123,8 +123,22 @@ static void done_repair(struct job *job)
     mem_free(r);
 }
 
+/* Nothing may be stored of a term above our own: libraft could not start from it. */
+bool member_raise_term(struct member *m, uint64_t term)
+{
+    if (term <= m->hard.term) {
+        return false;
+    }
+    m->hard.term = term;
+    m->hard.voted_for = 0;
+    return true;
+}
+
 static void submit_repair(struct member *m, struct repair_action *a)
 {
+    if (a->count > 0 && member_raise_term(m, a->entries[a->count - 1]->term)) {
+        member_put_hard(m);
+    }
     struct repair_job *r = mem_zalloc(sizeof *r);
     r->member = m;
     r->type = a->type;
@@ -179,10 +193,7 @@ static void done_term(struct job *job)
 
 static void submit_term(struct member *m, uint64_t term, uint64_t asker, struct bytes question)
 {
-    if (term > m->hard.term) {
-        m->hard.term = term;
-        m->hard.voted_for = 0;
-    }
+    (void)member_raise_term(m, term);
     struct term_job *t = mem_zalloc(sizeof *t);
     t->member = m;
     t->hard = m->hard;

@@ -151,7 +151,8 @@ struct install_job {
     struct buf data; /* of a chunk */
     bool more;
     struct control control;
-    struct log_map map; /* after the swap */
+    struct hard_state *hard; /* NULL: its term is high enough */
+    struct log_map map;      /* after the swap */
     struct tsdb *db;
     enum err_code code;
     struct err err;
@@ -255,6 +256,7 @@ static bool install_job_ended(struct install_job *j)
 static void free_job(struct install_job *j)
 {
     buf_deinit(&j->data);
+    mem_free(j->hard);
     mem_free(j);
 }
 
@@ -342,7 +344,13 @@ static enum err_code swap_log(struct install_job *j, struct err *e)
     struct wal *w = storage_wal(s, STORAGE_RAFT);
     uint64_t index = j->control.checkpoint_index;
     uint64_t term = j->control.checkpoint_term;
-    enum err_code code = storage_put_control(s, &j->control, e);
+    enum err_code code = ERR_OK;
+    if (j->hard != NULL) {
+        code = storage_put_hard(s, j->hard, e);
+    }
+    if (code == ERR_OK) {
+        code = storage_put_control(s, &j->control, e);
+    }
     if (code != ERR_OK) {
         return code;
     }
@@ -452,6 +460,9 @@ static void try_swap(struct member *m, struct install *t)
     m->control.checkpoint_index = t->index;
     m->control.checkpoint_term = t->term;
     struct install_job *j = new_job(m);
+    if (member_raise_term(m, t->term)) {
+        j->hard = mem_dup(&m->hard, sizeof m->hard);
+    }
     j->control = m->control;
     member_submit(m, &j->job, LANE_LOG, work_swap_log, done_swap_log);
 }

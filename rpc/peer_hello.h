@@ -44,6 +44,7 @@ struct peer_refusal {
 
 struct peer_welcome {
     bool accepted;
+    bool duplicate;        /* not accepted: it would be a second link of this pair */
     uint64_t ask_nonce_of; /* not accepted yet: prove the nonce of this start. 0: not asked */
     struct peer_refusal refusal;
     bool has_hello;

@@ -14,9 +14,14 @@
  * A Welcome that asks for a nonce is answered by the Hello (dialer) or Welcome (acceptor)
  * once more; one that refuses ends the connection.
  *
- * One link per pair of directories: of two connections with the same starts the one
- * dialed by the lower id wins, a later one of the same dialer replaces an earlier one, and
- * a higher start counter wins always. What the loser still had on its way is lost.
+ * A Welcome that asks for a nonce is answered by the Hello (dialer) or Welcome
+ * (acceptor) once more, with known_nonce; one that refuses ends the connection.
+ *
+ * One link per pair of directories. Of two connections whose other side is in the same
+ * start, the one dialed by the lower id wins; if the same side dialed both, that side
+ * keeps the first (it has found one node under two addresses) and the other side the
+ * last (the first was lost there). A newer start of the other side wins always. What
+ * the loser still had on its way is dropped, unread.
  *
  * Messages are FIFO per direction while a link is up and may be lost, with the
  * link or because the queue is full; never altered, duplicated or reordered.

@@ -97,11 +97,12 @@ static bool others_are_well(const struct world *w, const struct node *except)
 {
     for (size_t i = 0; i < w->node_count; i++) {
         const struct node *n = &w->nodes[i];
-        if (n != except && (!node_is_serving(n) || n->damaged || n->replaced)) {
+        if (!node_is_serving(n) || n->damaged || n->replaced ||
+            configuration_voters(member_configuration(n->member)) != w->node_count) {
             return false;
         }
     }
-    return !except->damaged && !except->replaced;
+    return except->up;
 }
 
 static bool pick_segment(struct node *n, char path[IO_PATH_MAX])

@@ -65,8 +65,10 @@ static void note_repaired(struct node *n, const struct member_status *s)
         n->damaged = false;
         w->counts.repairs++;
     }
-    bool voter = configuration_is_voter(member_configuration(n->member), s->directory_id);
-    if (n->replaced && voter) {
+    const struct configuration *c = member_configuration(n->member);
+    bool seated = configuration_is_voter(c, s->directory_id) &&
+                  configuration_voters(c) == w->node_count && s->replica.leader != 0;
+    if (n->replaced && seated) {
         n->replaced = false;
         world_say(w, "%s is a voter again, as %016" PRIx64, n->name, s->directory_id);
     }

@@ -9,7 +9,7 @@
 enum {
     CHUNK_ROWS_FIRST = 8,
     CHUNK_ROWS_MAX = 4096,
-    CHUNK_GROWTH = 4,
+    CHUNK_GROWTH = 2,
     CHUNK_SIZE_MAX = 1024 * 1024, /* of wide tables; but at least CHUNK_ROWS_FIRST rows */
 };
 

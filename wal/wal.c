@@ -459,6 +459,11 @@ enum err_code wal_cut(struct wal *w, uint64_t index, uint64_t term, struct err *
     if (index > w->table.last && !w->end_unknown) {
         return wal_reset(w, index, term, e);
     }
+    /* What the records not yet synced replace is still needed if they are lost. */
+    code = wal_sync(w, e);
+    if (code != ERR_OK) {
+        return code;
+    }
     wal_table_cut(&w->table, index);
     w->holes_dropped += wal_holes_drop_to(&w->holes, index);
     if (w->index_durable < index) {

@@ -359,6 +359,9 @@ void wal_replay_fill(struct wal_replay *r, const struct wal_side_entry *side)
     CHECK(!r->local);
     mark_pending(r);
     const struct wal_record *record = &side->record;
+    /* There was a hole at this index then. What the table knew of it before may
+     * have been cut away with the segment of an entry that stood there earlier. */
+    wal_table_extend(r->table, record->index);
     struct wal_place *place = wal_table_at(r->table, record->index);
     if (place == NULL || wal_place_state(place) == WAL_PLACE_WHOLE ||
         (wal_place_state(place) == WAL_PLACE_DAMAGED && place->term != record->term)) {

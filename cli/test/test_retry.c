@@ -19,7 +19,7 @@ TEST(retry, only_a_lost_answer_may_hide_an_effect)
     EXPECT(retry_may_have_happened(GRPC_UNAVAILABLE, false));
     EXPECT(!retry_may_have_happened(GRPC_UNAVAILABLE, true));
     EXPECT(retry_may_have_happened(GRPC_ABORTED, false));
-    EXPECT(!retry_may_have_happened(GRPC_RESOURCE_EXHAUSTED, false));
+    EXPECT(retry_may_have_happened(GRPC_RESOURCE_EXHAUSTED, false));
     EXPECT(!retry_may_have_happened(GRPC_INVALID_ARGUMENT, false));
 }
 

@@ -66,6 +66,8 @@ struct cluster {
     struct cluster_totals totals;
     struct actions actions;
     struct buf trace;
+    unsigned shown; /* bit per enum trace_topic */
+    char refusal[600];
 };
 
 void cluster_fail(const struct cluster *c, const char *format, ...)
@@ -83,19 +85,45 @@ void cluster_fail(const struct cluster *c, const char *format, ...)
     PANIC("seed %" PRIu64 " at %" PRIu64 " ms: %s", c->options.seed, c->now_ms, text);
 }
 
-static void note(struct cluster *c, uint64_t node, const char *format, ...) ERR_FORMAT(3, 4);
-
-static void note(struct cluster *c, uint64_t node, const char *format, ...)
+static bool is_shown(const struct cluster *c, enum trace_topic topic)
 {
-    if (!c->options.trace) {
-        return;
+    return c->options.trace && (c->shown & 1U << (unsigned)topic) != 0;
+}
+
+static void note_fault(struct cluster *c, uint64_t node, const char *text)
+{
+    if (is_shown(c, TRACE_FAULTS)) {
+        buf_printf(&c->trace, "%" PRIu64 " n%" PRIu64 " %s\n", c->now_ms, node, text);
     }
-    char text[400];
-    va_list args;
-    va_start(args, format);
-    (void)vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    buf_printf(&c->trace, "%" PRIu64 " n%" PRIu64 " %s\n", c->now_ms, node, text);
+}
+
+static void note_action(struct cluster *c, uint64_t node, const struct action *a)
+{
+    if (c->options.trace && is_shown(c, cluster_trace_topic_of(a, node))) {
+        buf_printf(&c->trace, "%" PRIu64 " n%" PRIu64 " ", c->now_ms, node);
+        cluster_trace_action(a, node, &c->trace);
+        buf_put_u8(&c->trace, '\n');
+    }
+}
+
+void cluster_show_none(struct cluster *c)
+{
+    c->shown = 0;
+}
+
+bool cluster_show(struct cluster *c, const char *topic)
+{
+    enum trace_topic t = TRACE_TOPICS;
+    if (!cluster_trace_topic(topic, &t)) {
+        return false;
+    }
+    c->shown |= 1U << (unsigned)t;
+    return true;
+}
+
+const char *cluster_refusal(const struct cluster *c)
+{
+    return c->refusal;
 }
 
 /* --- what happens when --- */
@@ -653,14 +681,7 @@ static void perform_all(struct cluster *c, struct cluster_node *n)
     c->actions = (struct actions){0};
     unsigned life = n->life;
     for (size_t i = 0; i < actions.count; i++) {
-        if (c->options.trace) {
-            struct buf line = {0};
-            cluster_trace_action(&actions.items[i], n->id, &line);
-            if (line.size > 0) {
-                note(c, n->id, "%.*s", (int)line.size, (const char *)line.data);
-            }
-            buf_deinit(&line);
-        }
+        note_action(c, n->id, &actions.items[i]);
         perform(c, n, &actions.items[i]);
     }
     actions_reset(&actions);
@@ -682,6 +703,9 @@ enum err_code cluster_event(struct cluster *c, uint64_t id, struct event *event,
     }
     event->now_ms = c->now_ms;
     enum err_code code = replica_step(n->replica, event, &c->actions, e);
+    if (code != ERR_OK) {
+        (void)snprintf(c->refusal, sizeof c->refusal, "%s: %s", err_name(code), e->text);
+    }
     perform_all(c, n);
     return code;
 }
@@ -733,7 +757,7 @@ void cluster_start(struct cluster *c, uint64_t id)
     }
     n->replica->guards.off = c->options.guards_off;
     n->replica->outbox.leaks = (c->options.guards_off & 1U << RAFT_B1) != 0;
-    note(c, id, "starts");
+    note_fault(c, id, "starts");
     perform_all(c, n);
 }
 
@@ -743,7 +767,7 @@ void cluster_crash(struct cluster *c, uint64_t id, bool torn)
     if (!n->up) {
         return;
     }
-    note(c, id, "crashes");
+    note_fault(c, id, "crashes");
     struct cluster_job *first = n->lane_first;
     if (torn && first != NULL && first->type == ACTION_APPEND) {
         disk_append(c, &n->disk, first->entries, random_below(&c->random, first->count + 1));
@@ -1068,6 +1092,7 @@ struct cluster *cluster_open(const struct cluster_options *options)
     c->options.election_ms = options->election_ms == 0 ? 500 : options->election_ms;
     c->random = random_seeded(options->seed);
     c->now_ms = 1000;
+    c->shown = ~0U;
     found(c);
     for (uint64_t i = 1; i <= options->nodes; i++) {
         cluster_start(c, i);

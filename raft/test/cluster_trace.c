@@ -2,6 +2,7 @@
 #include "raft/test/cluster_trace.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 #include "base/check.h"
 #include "raft/raft_message.h"
@@ -155,4 +156,79 @@ void cluster_trace_action(const struct action *a, uint64_t node, struct buf *out
         buf_printf(out, "stops: %s", a->reason);
         break;
     }
+}
+
+static const char *const topics[TRACE_TOPICS] = {
+    [TRACE_ROLES] = "roles",         [TRACE_VOTES] = "votes",
+    [TRACE_PROMISES] = "promises",   [TRACE_WRITES] = "writes",
+    [TRACE_APPLIES] = "applies",     [TRACE_APPENDS] = "appends",
+    [TRACE_ACKS] = "acks",           [TRACE_HEARTBEATS] = "heartbeats",
+    [TRACE_ROUNDS] = "rounds",       [TRACE_READS] = "reads",
+    [TRACE_SNAPSHOTS] = "snapshots", [TRACE_CONFIGURATIONS] = "configurations",
+    [TRACE_DISK] = "disk",           [TRACE_FAULTS] = "faults",
+};
+
+bool cluster_trace_topic(const char *name, enum trace_topic *out)
+{
+    for (size_t i = 0; i < TRACE_TOPICS; i++) {
+        if (strcmp(topics[i], name) == 0) {
+            *out = (enum trace_topic)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static enum trace_topic topic_of_message(const struct action *a, uint64_t node)
+{
+    struct raft_packet p;
+    enum err_code code = raft_packet_decode(buf_bytes(&a->message), node, &p, NULL);
+    CHECK(code == ERR_OK);
+    size_t count = p.count;
+    raft_packet_deinit(&p);
+    if (p.kind != RAFT_MESSAGE_CORE) {
+        return TRACE_ROUNDS;
+    }
+    switch (p.core.type) {
+    case RAFT_APPEND_ENTRIES:
+        return count > 0 ? TRACE_APPENDS : TRACE_HEARTBEATS;
+    case RAFT_APPEND_ENTRIES_RESULT:
+        return TRACE_ACKS;
+    case RAFT_INSTALL_SNAPSHOT:
+        return TRACE_SNAPSHOTS;
+    case RAFT_REQUEST_VOTE:
+    case RAFT_REQUEST_VOTE_RESULT:
+    case RAFT_TIMEOUT_NOW:
+        break;
+    }
+    return TRACE_VOTES;
+}
+
+enum trace_topic cluster_trace_topic_of(const struct action *a, uint64_t node)
+{
+    switch (a->type) {
+    case ACTION_HARD_STATE:
+        return TRACE_PROMISES;
+    case ACTION_APPEND:
+        return TRACE_WRITES;
+    case ACTION_SEND:
+        return topic_of_message(a, node);
+    case ACTION_READ_LOG:
+        return TRACE_DISK;
+    case ACTION_APPLY:
+        return TRACE_APPLIES;
+    case ACTION_READ_READY:
+    case ACTION_READ_FAILED:
+        return TRACE_READS;
+    case ACTION_INSTALL:
+    case ACTION_CUT_OK:
+        return TRACE_SNAPSHOTS;
+    case ACTION_CONFIGURATION:
+    case ACTION_CHANGE_FAILED:
+        return TRACE_CONFIGURATIONS;
+    case ACTION_ROLE:
+    case ACTION_STOP:
+        break;
+    }
+    return TRACE_ROLES;
 }

@@ -17,6 +17,7 @@ enum {
     CLUSTER_TERMS = 250,
     CLUSTER_MESSAGES = 24,
     CLUSTER_BATCH = 4,
+    CLUSTER_ECHOES = 8,
 };
 
 #define CLUSTER_NO_TERM UINT64_MAX
@@ -67,11 +68,13 @@ struct cluster {
     size_t voters;
     size_t nodes; /* the rest are standbys */
     uint64_t log_cap;
-    bool healing; /* no more faults: messages arrive at once */
+    bool stubborn; /* old leaders live on; see test_repair_cluster.c */
+    bool healing;  /* no more faults: messages arrive at once */
     struct member members[CLUSTER_NODES];
     struct cluster_message messages[CLUSTER_MESSAGES];
     size_t message_count;
-    unsigned group[CLUSTER_NODES]; /* links inside a group work */
+    unsigned group[CLUSTER_NODES];             /* links inside a group work */
+    struct lab_message echoes[CLUSTER_ECHOES]; /* answers to repairs, to come once more */
 
     struct lab_slot committed[CLUSTER_LOG + 2];
     uint64_t committed_in[CLUSTER_LOG + 2]; /* term of the leader that committed it */

@@ -230,6 +230,23 @@ static void replicate_some(struct cluster *c, size_t x)
     }
 }
 
+/* An answer to some question comes again, long after: it counts for nothing. */
+static void echo(struct cluster *c, const struct lab_message *delivered)
+{
+    struct lab_message *m = &c->echoes[below(c, CLUSTER_ECHOES)];
+    if (!delivered->question && below(c, 3) == 0) {
+        buf_deinit(&m->bytes);
+        *m = *delivered;
+        m->bytes = (struct buf){0};
+        buf_put_bytes(&m->bytes, buf_bytes(&delivered->bytes));
+    } else if (m->bytes.size > 0 && c->members[m->to].lab->up) {
+        lab_step(c->lab, c->members[m->to].lab,
+                 (struct repair_event){
+                     .type = REPAIR_MESSAGE, .id = m->from + 1, .message = buf_bytes(&m->bytes)});
+        notice(c);
+    }
+}
+
 /* A message of a repair arrives, or is lost. */
 static void repair_message(struct cluster *c)
 {
@@ -253,6 +270,7 @@ static void repair_message(struct cluster *c)
         }
         return;
     }
+    echo(c, m);
     lab_deliver(lab, at);
     notice(c);
 }
@@ -330,6 +348,22 @@ static const uint64_t weights[STEP_COUNT] = {
     [STEP_CUT] = 4,    [STEP_ROT] = 1,     [STEP_CALM] = 3,       [STEP_DAMAGE_AND_START] = 14,
 };
 
+/* Few elections, short logs, links that change: old leaders live on beside new
+ * ones, and remember acknowledgements of what a repair drops. */
+static const uint64_t stubborn_weights[STEP_COUNT] = {
+    [STEP_ELECT] = 3,
+    [STEP_SUBMIT] = 8,
+    [STEP_REPLICATE] = 24,
+    [STEP_LATE] = 4,
+    [STEP_SYNC] = 8,
+    [STEP_LINKS] = 14,
+    [STEP_CRASH] = 1,
+    [STEP_START] = 16,
+    [STEP_REPAIR] = 50,
+    [STEP_TICK] = 20,
+    [STEP_DAMAGE_AND_START] = 10,
+};
+
 static void step_on(struct cluster *c, enum step step, size_t x, uint64_t unknown_of_3)
 {
     struct member *m = &c->members[x];
@@ -386,7 +420,7 @@ static void links(struct cluster *c)
 {
     uint64_t split = below(c, 3);
     for (size_t x = 0; x < c->nodes; x++) {
-        c->group[x] = split == 0 ? 0 : (unsigned)below(c, 2);
+        c->group[x] = split == 0 ? 0 : (unsigned)below(c, c->stubborn ? 3 : 2);
         CLUSTER_TRACE(c, "%s%u%s", x == 0 ? "    groups " : " ", c->group[x],
                       x + 1 == c->nodes ? "\n" : "");
     }
@@ -609,9 +643,10 @@ static void open_cluster(struct cluster *c, uint64_t seed)
 {
     memset(c, 0, sizeof *c);
     c->random = random_seeded(seed * UINT64_C(0xd1342543de82ef95));
-    c->voters = 2 + below(c, 4);
+    c->stubborn = seed % 4 == 0;
+    c->voters = c->stubborn ? 5 - below(c, 3) / 2 : 2 + below(c, 4);
     c->nodes = c->voters + (below(c, 4) == 0 ? 1 + below(c, 2) : 0);
-    c->log_cap = 3 + below(c, 6);
+    c->log_cap = c->stubborn ? 2 + below(c, 2) : 3 + below(c, 6);
     c->lab = lab_open_long(c->nodes, CLUSTER_LOG + 1);
     c->lab->random = random_seeded(seed);
     struct configuration all = {0};
@@ -641,20 +676,28 @@ static void show(const struct cluster *c)
     }
 }
 
+/* How often each step is taken in this run; returns the sum. */
+static uint64_t weigh(struct cluster *c, uint64_t of_run[STEP_COUNT])
+{
+    static const uint64_t factors[] = {0, 1, 2, 2, 4};
+    uint64_t sum = 0;
+    for (size_t i = 0; i < STEP_COUNT; i++) {
+        of_run[i] = weights[i] * factors[below(c, 5)] / 2;
+        bool needed = i <= STEP_LATE || i == STEP_START || i == STEP_REPAIR || i == STEP_TICK;
+        of_run[i] = of_run[i] == 0 && needed ? weights[i] / 2 : of_run[i];
+        of_run[i] = c->stubborn ? stubborn_weights[i] : of_run[i];
+        sum += of_run[i];
+    }
+    return sum;
+}
+
 static void play(uint64_t seed, bool trace, struct totals *t)
 {
     struct cluster *c = mem_zalloc(sizeof *c);
     open_cluster(c, seed);
     c->trace = trace;
     uint64_t of_run[STEP_COUNT];
-    uint64_t sum = 0;
-    static const uint64_t factors[] = {0, 1, 2, 2, 4};
-    for (size_t i = 0; i < STEP_COUNT; i++) {
-        of_run[i] = weights[i] * factors[below(c, 5)] / 2;
-        bool needed = i <= STEP_LATE || i == STEP_START || i == STEP_REPAIR || i == STEP_TICK;
-        of_run[i] = of_run[i] == 0 && needed ? weights[i] / 2 : of_run[i];
-        sum += of_run[i];
-    }
+    uint64_t sum = weigh(c, of_run);
     uint64_t unknown_of_3 = below(c, 4);
     for (uint64_t k = 40 + below(c, 160); k > 0 && c->failure == NULL; k--) {
         uint64_t r = below(c, sum);
@@ -681,6 +724,9 @@ static void play(uint64_t seed, bool trace, struct totals *t)
     }
     if (trace && c->failure != NULL) {
         printf("  fails: %s (%" PRIu64 ")\n", c->failure, c->failure_index);
+    }
+    for (size_t i = 0; i < CLUSTER_ECHOES; i++) {
+        buf_deinit(&c->echoes[i].bytes);
     }
     lab_close(c->lab);
     mem_free(c);

@@ -147,12 +147,15 @@ UNUSED_OK static void make_write_request(struct buf *out, const char *table, con
     struct text_rows *r = mem_alloc(sizeof *r);
     parse_rows(rows, r);
 
-    char host[64] = "-";
-    char rack[64] = "-";
-    char up[64] = "-";
-    int fields = sscanf(tags, "%63s %63s %63s", host, rack, up);
-    CHECK(fields >= 1);
-    char *values[] = {host, rack, up};
+    char words[200];
+    char null_text[] = "-";
+    char *values[] = {null_text, null_text, null_text};
+    char *word_at = NULL;
+    (void)snprintf(words, sizeof words, "%s", tags);
+    for (int i = 0; i < 3; i++) {
+        char *word = strtok_r(i == 0 ? words : NULL, " ", &word_at);
+        values[i] = word == NULL ? null_text : word;
+    }
     ProtobufCBinaryData tag_values[3];
     uint8_t tag_nulls = 0;
     for (int i = 0; i < 3; i++) {

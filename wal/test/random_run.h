@@ -26,6 +26,11 @@ static inline bool rl_open(struct rl *r)
             rl_fuse(r);
         }
         enum err_code code = rl_try_open(r);
+        bool exists;
+        if (code == ERR_OK) {
+            /* Reads of a disk that has stopped look like damage: not a real open. */
+            code = io_exists(r->options.io, "log", &exists, &r->err);
+        }
         if (code == ERR_OK) {
             fake_disk_clear_faults(r->disk);
             r->totals->torn += r->report.records_torn;
