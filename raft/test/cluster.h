@@ -106,7 +106,7 @@ struct buf *cluster_trace(struct cluster *c); /* text */
 /* Which topics (cluster_trace.h) are traced: all at first. False: there is no such one. */
 void cluster_show_none(struct cluster *c);
 bool cluster_show(struct cluster *c, const char *topic);
-const char *cluster_refusal(const struct cluster *c); /* "NAME: text" of the last one */
+const char *cluster_refusal(const struct cluster *c);   /* "NAME: text" of the last one */
 uint64_t cluster_acknowledged(const struct cluster *c); /* highest index */
 
 void cluster_run(struct cluster *c, uint64_t ms);
