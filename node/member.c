@@ -296,7 +296,8 @@ struct member *member_open(const struct member_options *options, uint64_t now_ms
     m->state = MEMBER_OPENING;
     m->now_ms = now_ms;
     m->opened_ms = now_ms;
-    m->token_next = 1;
+    /* An answer to the process before this one must not fit a question of ours. */
+    m->token_next = random_u64(&m->random) >> 1 | 1;
     m->hard = *storage_hard(m->storage);
     m->control = *storage_control(m->storage);
     open_state(m);

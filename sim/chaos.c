@@ -172,15 +172,38 @@ static void damage_one(struct world *w)
     plan_restart(n);
 }
 
+/* An image can be told from the directory only if a start that came after it
+ * has been stored by the others (safety.md B2 names this limit). */
+static bool image_can_be_told(const struct world *w, const struct node *n)
+{
+    struct member_status s = member_status(n->member);
+    if (n->image == NULL || n->image_counter >= s.start_counter) {
+        return false;
+    }
+    for (size_t i = 0; i < w->node_count; i++) {
+        const struct node *other = &w->nodes[i];
+        if (other == n) {
+            continue;
+        }
+        const struct hard_state_seen *seen =
+            hard_state_find_seen(storage_hard(other->storage), s.directory_id);
+        if (seen == NULL || seen->counter <= n->image_counter) {
+            return false;
+        }
+    }
+    return n->image_id == s.directory_id;
+}
+
 static void wipe_one(struct world *w)
 {
     struct node *n = any_node(w);
     if (!n->up || !others_are_well(w, n) || !node_is_serving(n)) {
         return;
     }
+    bool roll_back = image_can_be_told(w, n) && random_chance(&w->random, 2, 3);
     node_crash(n, false);
     w->counts.crashes++;
-    if (n->image != NULL && random_chance(&w->random, 1, 2)) {
+    if (roll_back) {
         fake_disk_restore(n->disk, n->image);
         world_say(w, "%s: an old image of its disk is put back", n->name);
         w->counts.rollbacks++;
@@ -199,6 +222,8 @@ static void take_image(struct world *w)
     if (node_is_serving(n) && !n->replaced) {
         fake_disk_image_free(n->image);
         n->image = fake_disk_snapshot(n->disk);
+        n->image_counter = member_status(n->member).start_counter;
+        n->image_id = member_status(n->member).directory_id;
     }
 }
 

@@ -33,6 +33,7 @@ struct client {
     bool answered; /* ... and came back: */
     enum err_code code;
     uint64_t result_session;
+    uint64_t result_index;
     uint64_t next_us;
 
     /* writing */
@@ -183,6 +184,7 @@ static void done_request(struct member_request *r, const struct member_reply *re
     c->asked = false;
     c->code = reply->code;
     c->result_session = reply->result.session;
+    c->result_index = reply->result.index;
 }
 
 static void wait(struct client *c, uint64_t low_ms, uint64_t high_ms)
@@ -410,6 +412,9 @@ static void take_other(struct client *c)
 static void take_answer(struct client *c)
 {
     c->answered = false;
+    world_say(c->world, "client %zu: task %d operation %" PRIu64 " at %s: %s index %" PRIu64,
+              c->number, (int)c->task, c->operation, c->node->name, err_name(c->code),
+              c->result_index);
     if (c->task == WRITE) {
         take_write(c);
     } else if (c->task != READ) {

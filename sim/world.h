@@ -82,7 +82,9 @@ struct node {
     uint64_t slow_until_us;        /* the disk is slow */
     bool damaged;                  /* something of its log was broken and is not repaired yet */
     bool replaced;                 /* wiped or rolled back, not a voter again yet */
-    struct fake_disk_image *image; /* an older state, to roll back to */
+    struct fake_disk_image *image; /* an older state, to roll back to ... */
+    uint64_t image_counter;        /* ... its start */
+    uint64_t image_id;             /* ... and whose it is */
 };
 
 struct client;
