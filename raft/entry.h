@@ -27,8 +27,7 @@ struct entry {
 
 /* One reference, the caller's. The payload is copied; 'payload.data' may be
  * NULL to get an entry whose payload the caller fills before sharing it. */
-struct entry *entry_new(enum entry_type type, uint64_t index, uint64_t term,
-                        struct bytes payload);
+struct entry *entry_new(enum entry_type type, uint64_t index, uint64_t term, struct bytes payload);
 struct entry *entry_ref(struct entry *e);
 void entry_unref(struct entry *e); /* NULL is fine */
 struct bytes entry_payload(const struct entry *e);

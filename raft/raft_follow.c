@@ -216,6 +216,8 @@ static void tell_checkpoint(struct replica *r, const struct event *event, uint64
         raft_log_cut(&r->log, cut);
         struct action *a = raft_actions_put(r->actions, ACTION_CUT_OK);
         a->index = cut;
+        bool known = raft_log_term(&r->log, cut, &a->term);
+        CHECK(known);
     }
     raft_history_cut(&r->history, event->index);
     int rv = raft_update_step(r, &input);

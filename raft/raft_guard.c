@@ -203,7 +203,7 @@ void raft_guard_hint(const struct raft_guards *g, struct raft_append_entries_res
     CHECK(result != NULL);
     CHECK(log != NULL);
     uint64_t term = 0;
-    if (result->rejected == 0 || !raft_guard_is_on(g, RAFT_G11) ||
+    if (result->rejected < log->first || !raft_guard_is_on(g, RAFT_G11) ||
         !raft_log_term(log, result->rejected, &term)) {
         return;
     }

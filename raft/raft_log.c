@@ -117,6 +117,8 @@ void raft_log_cut(struct raft_log *l, uint64_t index)
 {
     CHECK(index <= l->last);
     CHECK(index + 1 >= l->first);
+    uint64_t term = 0;
+    l->term_before = raft_log_term(l, index, &term) ? term : 0;
     while (l->cache_first <= index) {
         drop_slot(l, l->cache_first);
         l->cache_first++;
@@ -147,6 +149,7 @@ void raft_log_reset(struct raft_log *l, uint64_t first)
     }
     CHECK(l->bytes == 0);
     l->run_count = 0;
+    l->term_before = 0;
     l->first = first;
     l->last = first - 1;
     l->cache_first = first;
@@ -175,6 +178,10 @@ static const struct raft_log_run *find_run(const struct raft_log *l, uint64_t in
 bool raft_log_term(const struct raft_log *l, uint64_t index, uint64_t *term)
 {
     CHECK(term != NULL);
+    if (index + 1 == l->first && l->term_before != 0) {
+        *term = l->term_before;
+        return true;
+    }
     if (index < l->first || index > l->last) {
         return false;
     }

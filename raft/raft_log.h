@@ -25,7 +25,8 @@ struct raft_log_run {
 };
 
 struct raft_log {
-    uint64_t first; /* lowest index kept; last + 1 when the log is empty */
+    uint64_t first;       /* lowest index kept; last + 1 when the log is empty */
+    uint64_t term_before; /* of the entry before it, 0: not known */
     uint64_t last;
     uint64_t cache_first;      /* lowest index in memory; last + 1 when there is none */
     struct raft_log_run *runs; /* oldest first */
@@ -45,6 +46,8 @@ void raft_log_truncate(struct raft_log *l, uint64_t index); /* forgets entries >
 void raft_log_cut(struct raft_log *l, uint64_t index);      /* forgets entries <= index */
 void raft_log_reset(struct raft_log *l, uint64_t first);    /* forgets all; the next is 'first' */
 
+/* Also of first - 1, if it was known when the log was cut there. */
+/* Also of first - 1, if it was known when the log was cut there. */
 bool raft_log_term(const struct raft_log *l, uint64_t index, uint64_t *term);
 /* The lowest index kept that has the term of 'index'. 'index' is kept. */
 uint64_t raft_log_term_first(const struct raft_log *l, uint64_t index);

@@ -36,22 +36,22 @@ enum replica_role { REPLICA_FOLLOWER, REPLICA_CANDIDATE, REPLICA_LEADER };
 struct replica_options {
     uint64_t id;
     char address[LIMIT_ADDRESS_SIZE_MAX + 1];
-    uint64_t seed;           /* of election timeouts */
-    unsigned heartbeat_ms;   /* 100 */
-    unsigned election_ms;    /* 500 */
-    size_t cache_size_max;   /* bytes of applied entries kept for followers */
+    uint64_t seed;         /* of election timeouts */
+    unsigned heartbeat_ms; /* 100 */
+    unsigned election_ms;  /* 500 */
+    size_t cache_size_max; /* bytes of applied entries kept for followers */
 };
 
 /* What the disk holds, whole and verified. */
 struct replica_state {
     uint64_t term;
-    uint64_t voted_for;              /* 0: nobody */
-    uint64_t snapshot_index;         /* 0: none */
+    uint64_t voted_for;      /* 0: nobody */
+    uint64_t snapshot_index; /* 0: none */
     uint64_t snapshot_term;
     struct configuration snapshot_configuration; /* count 0: none */
-    uint64_t log_first;              /* index of entries[0]; snapshot_index + 1 or lower */
+    uint64_t log_first; /* index of entries[0]; snapshot_index + 1 or lower */
     size_t count;
-    struct entry **entries;          /* borrowed; the replica takes its own references */
+    struct entry **entries; /* borrowed; the replica takes its own references */
 };
 
 enum event_type {
@@ -77,16 +77,16 @@ struct event {
     enum event_type type;
     uint64_t now_ms; /* monotonic; never falls */
 
-    uint64_t id;          /* MESSAGE: sender. TRANSFER: target or 0. SNAPSHOT_ENDED: peer.
+    uint64_t id;            /* MESSAGE: sender. TRANSFER: target or 0. SNAPSHOT_ENDED: peer.
                              LEADER_GONE: the leader that is gone, 0: the one we follow */
-    struct bytes message; /* MESSAGE: payload of PeerMessage.raft, not yet trusted */
+    struct bytes message;   /* MESSAGE: payload of PeerMessage.raft, not yet trusted */
     struct entry **entries; /* SUBMIT: index and term are set here; LOG_READ. Borrowed. */
     size_t count;
-    uint64_t index;       /* APPLIED, CHECKPOINT, INSTALLED, APPEND_DURABLE (last of the append),
+    uint64_t index; /* APPLIED, CHECKPOINT, INSTALLED, APPEND_DURABLE (last of the append),
                              LOG_READ (first) */
-    uint64_t term;        /* APPEND_DURABLE, CHECKPOINT, INSTALLED */
-    uint64_t cut;         /* CHECKPOINT */
-    uint64_t token;       /* READ, LOG_READ. APPEND_DURABLE: of the last ACTION_APPEND that is synced;
+    uint64_t term;  /* APPEND_DURABLE, CHECKPOINT, INSTALLED */
+    uint64_t cut;   /* CHECKPOINT */
+    uint64_t token; /* READ, LOG_READ. APPEND_DURABLE: of the last ACTION_APPEND that is synced;
                              0: of the first one out that ends with (index, term) */
     const struct configuration *configuration; /* CHANGE; CHECKPOINT: that of the checkpoint */
     unsigned heartbeat_ms, election_ms;        /* TIMERS */
@@ -101,14 +101,14 @@ enum action_type {
     ACTION_APPLY,      /* entries are committed and durable here: apply in order */
     ACTION_READ_READY, /* read 'token' may be served once 'index' is applied */
     ACTION_READ_FAILED,
-    ACTION_INSTALL,    /* fetch snapshot (index, term, configuration) from peer 'id', install it
+    ACTION_INSTALL,       /* fetch snapshot (index, term, configuration) from peer 'id', install it
                           in place of the log, then EVENT_INSTALLED. If that can't be done:
                           replica_close(), and replica_start() from what the disk holds */
-    ACTION_ROLE,       /* role, term, id = leader or 0 */
+    ACTION_ROLE,          /* role, term, id = leader or 0 */
     ACTION_CONFIGURATION, /* 'configuration' is now in force (appended, not yet committed) */
     ACTION_CHANGE_FAILED, /* the change last asked for was not proposed, 'reason' says why */
-    ACTION_CUT_OK,     /* entries <= index are no longer needed by libraft */
-    ACTION_STOP,       /* safety is broken or memory ran out: stop the node, 'reason' says why */
+    ACTION_CUT_OK,        /* entries <= index (of term) are no longer needed by libraft */
+    ACTION_STOP,          /* safety is broken or memory ran out: stop the node, 'reason' says why */
 };
 
 struct action {
@@ -118,8 +118,8 @@ struct action {
     uint64_t term;
     uint64_t token;
     size_t count;
-    struct entry **entries;      /* references are the receiver's: see actions_reset() */
-    struct buf message;          /* SEND: payload of PeerMessage.raft */
+    struct entry **entries; /* references are the receiver's: see actions_reset() */
+    struct buf message;     /* SEND: payload of PeerMessage.raft */
     enum replica_role role;
     struct configuration *configuration;
     const char *reason;
@@ -161,7 +161,7 @@ struct replica_status {
     uint64_t last_index, last_term;
     uint64_t commit_index, durable_index, applied_index;
     uint64_t first_index;
-    bool leader_ready;   /* the barrier of this term is committed: reads and changes may go */
+    bool leader_ready; /* the barrier of this term is committed: reads and changes may go */
     bool installing;
     uint64_t transferee; /* 0: none */
     size_t cache_bytes, cache_entries;

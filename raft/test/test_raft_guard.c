@@ -199,6 +199,10 @@ TEST(raft_guard, g11_hints_before_the_term_that_conflicts)
     r = (struct raft_append_entries_result){.rejected = 18, .last_log_index = 17};
     raft_guard_hint(&off, &r, &log, 3);
     EXPECT_UINT(r.last_log_index, 17);
+    raft_log_cut(&log, 4);
+    r = (struct raft_append_entries_result){.rejected = 4, .last_log_index = 3};
+    raft_guard_hint(&on, &r, &log, 3);
+    EXPECT_UINT(r.last_log_index, 3);
     raft_log_deinit(&log);
 }
 

@@ -72,7 +72,8 @@ TEST(raft_log, forgets_its_start_when_cut)
     raft_log_cut(&l, 6);
     EXPECT_UINT(l.first, 7);
     EXPECT_UINT(l.run_count, 1);
-    EXPECT_UINT(term_of(&l, 6), 0);
+    EXPECT_UINT(term_of(&l, 6), 2); /* where it was cut */
+    EXPECT_UINT(term_of(&l, 5), 0);
     EXPECT_UINT(term_of(&l, 7), 2);
     EXPECT_UINT(raft_log_term_first(&l, 9), 7);
     raft_log_cut(&l, 10);
@@ -90,7 +91,10 @@ TEST(raft_log, starts_anew_behind_a_snapshot)
     raft_log_init(&l, 1);
     append(&l, 1, 10);
     append(&l, 1, 10);
+    raft_log_cut(&l, 1);
+    EXPECT_UINT(term_of(&l, 1), 1);
     raft_log_reset(&l, 101);
+    EXPECT_UINT(term_of(&l, 100), 0);
     EXPECT_UINT(l.last, 100);
     EXPECT_UINT(raft_log_cached(&l), 0);
     append(&l, 9, 10);
