@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tsdb/value.h"
+
+#include <stdio.h>
+
+#include "base/limits.h"
+#include "base/mem.h"
+#include "testkit/test.h"
+
+#define UTF8(text) value_is_utf8(bytes_of(text, sizeof(text) - 1))
+
+TEST(value, types_are_those_of_the_public_api)
+{
+    EXPECT(!value_type_is_valid(0));
+    EXPECT(!value_type_is_valid(6));
+    EXPECT(!value_type_is_valid(UINT64_MAX));
+    static const char *const names[] = {"timestamp", "int64", "double", "bool", "string"};
+    for (int i = 0; i < 5; i++) {
+        EXPECT(value_type_is_valid((uint64_t)i + 1));
+        EXPECT_STR(value_type_name((enum value_type)(i + 1)), names[i]);
+    }
+}
+
+TEST(value, valid_utf8_is_accepted)
+{
+    EXPECT(value_is_utf8((struct bytes){0}));
+    EXPECT(UTF8("plain text, longer than eight bytes"));
+    EXPECT(UTF8("M\xc3\xbcnchen"));
+    EXPECT(UTF8("\xc2\x80\xdf\xbf\xe0\xa0\x80\xed\x9f\xbf\xee\x80\x80\xef\xbf\xbf"));
+    EXPECT(UTF8("\xf0\x90\x80\x80\xf4\x8f\xbf\xbf"));
+    EXPECT(UTF8("12345678\xe2\x82\xac 12345678"));
+}
+
+/* Overlong forms, surrogates, beyond U+10FFFF, cut short, stray bytes. */
+TEST(value, invalid_utf8_is_refused)
+{
+    EXPECT(!UTF8("\x80"));
+    EXPECT(!UTF8("\xc0\xaf"));
+    EXPECT(!UTF8("\xc1\xbf"));
+    EXPECT(!UTF8("\xe0\x9f\xbf"));
+    EXPECT(!UTF8("\xed\xa0\x80"));
+    EXPECT(!UTF8("\xf0\x8f\xbf\xbf"));
+    EXPECT(!UTF8("\xf4\x90\x80\x80"));
+    EXPECT(!UTF8("\xf5\x80\x80\x80"));
+    EXPECT(!UTF8("\xff"));
+    EXPECT(!UTF8("12345678\xc3"));
+    EXPECT(!UTF8("\xe2\x82"));
+    EXPECT(!UTF8("\xf0\x90\x80"));
+    EXPECT(!UTF8("\xe2\x82 "));
+    EXPECT(!UTF8("\xc3\xc3"));
+}
+
+static const char *check_name(const char *name)
+{
+    static struct err e;
+    e.text[0] = '\0';
+    return value_check_name("column", bytes_str(name), &e) == ERR_OK ? "ok" : e.text;
+}
+
+TEST(value, names_are_short_text_without_control_characters)
+{
+    EXPECT_STR(check_name("usage_user"), "ok");
+    EXPECT_STR(check_name("CPU load (5 min)"), "ok");
+    EXPECT_STR(check_name("Stra\xc3\x9f"
+                          "e"),
+               "ok");
+    EXPECT_STR(check_name(""), "the column has no name");
+    EXPECT_STR(check_name("a\nb"), "the name of the column holds a quote or a control character");
+    EXPECT_STR(check_name("a\"b"), "the name of the column holds a quote or a control character");
+    EXPECT_STR(check_name("a\x7f"), "the name of the column holds a quote or a control character");
+    EXPECT_STR(check_name(" a"), "the name of the column begins or ends with a blank");
+    EXPECT_STR(check_name("a "), "the name of the column begins or ends with a blank");
+    EXPECT_STR(check_name("\xff"), "the name of the column is not UTF-8");
+    char longest[LIMIT_NAME_SIZE_MAX + 2];
+    memset(longest, 'x', sizeof longest);
+    longest[LIMIT_NAME_SIZE_MAX] = '\0';
+    EXPECT_STR(check_name(longest), "ok");
+    longest[LIMIT_NAME_SIZE_MAX] = 'x';
+    longest[LIMIT_NAME_SIZE_MAX + 1] = '\0';
+    EXPECT_STR(check_name(longest), "the name of the column has 64 bytes, at most 63 are allowed");
+}
+
+TEST(value, databases_have_plain_names)
+{
+    struct err e;
+    EXPECT_OK(value_check_identifier("database", bytes_str("metrics_2"), &e));
+    EXPECT_OK(value_check_identifier("database", bytes_str("_x"), &e));
+    EXPECT_ERR(value_check_identifier("database", bytes_str("2x"), &e), ERR_INVALID);
+    EXPECT_ERR(value_check_identifier("database", bytes_str("Metrics"), &e), ERR_INVALID);
+    EXPECT_ERR(value_check_identifier("database", bytes_str("a-b"), &e), ERR_INVALID);
+    EXPECT_ERR(value_check_identifier("database", bytes_str(""), &e), ERR_INVALID);
+    EXPECT_STR(e.text, "the database has no name");
+}
+
+static const char *round_trip(enum value_type type, const char *text)
+{
+    static char printed[64];
+    struct buf stored = {0};
+    struct buf out = {0};
+    struct err e;
+    enum err_code code = value_parse_tag(type, bytes_str(text), &stored, &e);
+    (void)snprintf(printed, sizeof printed, "%s", err_name(code));
+    if (code == ERR_OK) {
+        EXPECT(value_print_tag(type, buf_bytes(&stored), &out));
+        (void)snprintf(printed, sizeof printed, "%.*s", (int)out.size,
+                       out.data == NULL ? "" : (const char *)out.data);
+    }
+    buf_deinit(&stored);
+    buf_deinit(&out);
+    return printed;
+}
+
+TEST(value, tags_come_back_in_their_one_form)
+{
+    EXPECT_STR(round_trip(VALUE_STRING, "a b"), "a b");
+    EXPECT_STR(round_trip(VALUE_STRING, ""), "");
+    EXPECT_STR(round_trip(VALUE_STRING, "\xff"), "INVALID");
+    EXPECT_STR(round_trip(VALUE_BOOL, "true"), "true");
+    EXPECT_STR(round_trip(VALUE_BOOL, "false"), "false");
+    EXPECT_STR(round_trip(VALUE_BOOL, "1"), "INVALID");
+    EXPECT_STR(round_trip(VALUE_INT64, "007"), "7");
+    EXPECT_STR(round_trip(VALUE_INT64, "-0"), "0");
+    EXPECT_STR(round_trip(VALUE_INT64, "9223372036854775807"), "9223372036854775807");
+    EXPECT_STR(round_trip(VALUE_INT64, "-9223372036854775808"), "-9223372036854775808");
+    EXPECT_STR(round_trip(VALUE_INT64, "9223372036854775808"), "RANGE");
+    EXPECT_STR(round_trip(VALUE_INT64, "-9223372036854775809"), "RANGE");
+    EXPECT_STR(round_trip(VALUE_INT64, "99999999999999999999999"), "RANGE");
+    EXPECT_STR(round_trip(VALUE_INT64, ""), "INVALID");
+    EXPECT_STR(round_trip(VALUE_INT64, "-"), "INVALID");
+    EXPECT_STR(round_trip(VALUE_INT64, "1.5"), "INVALID");
+    EXPECT_STR(round_trip(VALUE_INT64, " 1"), "INVALID");
+}
+
+TEST(value, a_string_tag_over_the_limit_is_refused)
+{
+    struct err e;
+    struct buf stored = {0};
+    char *text = mem_zalloc(LIMIT_STRING_SIZE_MAX + 1);
+    memset(text, 'x', LIMIT_STRING_SIZE_MAX + 1);
+    EXPECT_OK(value_parse_tag(VALUE_STRING, bytes_of(text, LIMIT_STRING_SIZE_MAX), &stored, &e));
+    EXPECT_ERR(
+        value_parse_tag(VALUE_STRING, bytes_of(text, LIMIT_STRING_SIZE_MAX + 1), &stored, &e),
+        ERR_RANGE);
+    mem_free(text);
+    buf_deinit(&stored);
+}
+
+TEST(value, stored_bytes_that_are_no_tag_are_not_printed)
+{
+    struct buf out = {0};
+    EXPECT(!value_print_tag(VALUE_BOOL, bytes_of("\x02", 1), &out));
+    EXPECT(!value_print_tag(VALUE_BOOL, bytes_of("", 0), &out));
+    EXPECT(!value_print_tag(VALUE_INT64, bytes_of("1234567", 7), &out));
+    buf_deinit(&out);
+}
