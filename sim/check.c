@@ -45,6 +45,9 @@ static void check_applied(struct node *n)
         return;
     }
     uint64_t index = tsdb_applied_index(db);
+    if (index == 0) {
+        return; /* nothing yet */
+    }
     uint64_t *term = slot_of(&w->term_of_index, &w->applied_count, index);
     if (*term == 0) {
         *term = tsdb_applied_term(db);

@@ -8,7 +8,14 @@
 #include "base/check.h"
 #include "base/mem.h"
 
-enum { FAULT_SECONDS = 30, HEAL_SECONDS = 16, EXTRA_SECONDS = 60 };
+enum {
+    FAULT_SECONDS = 30, /* at least; longer until the seed has done enough */
+    FAULT_SECONDS_MAX = 150,
+    HEAL_SECONDS = 16,
+    EXTRA_SECONDS = 60, /* after which a cluster that has not converged never will */
+    COMMITS_MIN = 1000,
+    CRASHES_MIN = 5,
+};
 
 void world_fail(struct world *w, const char *format, ...)
 {
@@ -135,12 +142,27 @@ static uint64_t next_us(struct world *w)
     return at <= w->now_us ? w->now_us + 1 : at;
 }
 
+/* A seed that did little tests little: its faults go on. */
+static void extend(struct world *w)
+{
+    const struct world_counts *c = &w->counts;
+    bool enough = c->commits >= COMMITS_MIN && c->crashes >= CRASHES_MIN && c->damages >= 1;
+    uint64_t limit_us = (1 + FAULT_SECONDS_MAX) * WORLD_SECOND;
+    if (!enough && w->now_us >= w->fault_end_us && w->fault_end_us < limit_us) {
+        w->fault_end_us += WORLD_SECOND;
+        w->end_us += WORLD_SECOND;
+    }
+}
+
 void world_run(struct world *w)
 {
-    uint64_t limit_us = w->end_us + EXTRA_SECONDS * WORLD_SECOND;
     bool healed = false;
     for (;;) {
         run_due(w);
+        if (!healed) {
+            extend(w);
+        }
+        uint64_t limit_us = w->end_us + EXTRA_SECONDS * WORLD_SECOND;
         if (!healed && world_is_healing(w)) {
             healed = true;
             chaos_heal(w);
