@@ -41,7 +41,8 @@ static int run(const struct config *config)
     };
     (void)snprintf(log.node, sizeof log.node, "%s", config->name);
     struct host_options options = {.config = config, .log = &log, .io = io_posix()};
-    (void)signal(SIGPIPE, SIG_IGN);
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    (void)sigaction(SIGPIPE, &ignore, NULL);
     log_info(&log, "node", "start", "version=%s data=%s client=%s peer=%s", TIDEMARK_VERSION,
              config->data_dir, config->advertise_client, config->advertise_peer);
     int exit_code = EXIT_FAILED;

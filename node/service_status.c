@@ -41,19 +41,21 @@ static void read_figures(struct storage *storage, enum storage_log log, struct l
     f->stats = wal_stats(w);
 }
 
+/* The second number of /proc/self/statm: resident pages. */
 static uint64_t resident_size(struct io *io)
 {
     struct buf text = {0};
-    unsigned long long total = 0;
-    unsigned long long resident = 0;
+    uint64_t pages = 0;
+    unsigned word = 0;
     if (io_read_file(io, "/proc/self/statm", STATM_SIZE_MAX, &text, NULL) == ERR_OK) {
-        buf_put_u8(&text, 0);
-        if (sscanf((const char *)text.data, "%llu %llu", &total, &resident) != 2) {
-            resident = 0;
+        for (size_t i = 0; i < text.size && word < 2; i++) {
+            uint8_t c = text.data[i];
+            word += c == ' ' ? 1 : 0;
+            pages = word == 1 && c >= '0' && c <= '9' ? pages * 10 + (uint64_t)(c - '0') : pages;
         }
     }
     buf_deinit(&text);
-    return (uint64_t)resident * PAGE_SIZE;
+    return pages * PAGE_SIZE;
 }
 
 static enum role role_of(const struct member *m, const struct member_status *s)
