@@ -473,19 +473,17 @@ static enum err_code put_tag(const struct tag *tag, struct bytes text, struct bu
                              struct buf *key, struct err *e)
 {
     struct buf stored = {0};
+    struct bytes value = text;
     enum err_code code = ERR_OK;
-    if (tag->type == VALUE_STRING) { /* the usual case, without a copy */
-        if (text.size > LIMIT_STRING_SIZE_MAX || !value_is_utf8(text)) {
-            code = value_parse_tag(tag->type, text, &stored, e);
-        }
-    } else {
+    /* A good string is its own stored form: the usual case, without a copy. */
+    if (tag->type != VALUE_STRING || text.size > LIMIT_STRING_SIZE_MAX || !value_is_utf8(text)) {
         code = value_parse_tag(tag->type, text, &stored, e);
-        text = buf_bytes(&stored);
+        value = buf_bytes(&stored);
     }
     if (code == ERR_OK) {
-        tags_put(tags, tag->id, text);
+        tags_put(tags, tag->id, value);
         if (tag->primary) {
-            tags_put(key, tag->id, text);
+            tags_put(key, tag->id, value);
         }
     } else {
         int shown = (int)(text.size < 40 ? text.size : 40);
