@@ -252,6 +252,22 @@ unsigned raft_guard_install_timeout(const struct raft_guards *g, unsigned electi
     return raft_guard_is_on(g, RAFT_G14) ? election_ms : LIBRAFT_DEFAULT_MS;
 }
 
+/* A candidate that loses votes again at each timeout, in a higher term, and if it
+ * was once told to take over it still says that the leader is gone. A node that
+ * nobody answers (removed without knowing it, or cut off one way) so deposes
+ * leader after leader. Each try begins with a pre-vote instead; the right to
+ * disturb is for one try. Both fields are libraft's own, and this is the state in
+ * which it begins every other election. */
+void raft_guard_candidate(const struct raft_guards *g, struct raft *core)
+{
+    CHECK(core != NULL);
+    CHECK(core->pre_vote);
+    if (core->state == RAFT_CANDIDATE && raft_guard_is_on(g, RAFT_G15)) {
+        core->candidate_state.in_pre_vote = true;
+        core->candidate_state.disrupt_leader = false;
+    }
+}
+
 enum raft_guard_verdict raft_guard_unaware(const struct raft_guards *g,
                                            const struct raft_guard_voter *self,
                                            const struct raft_request_vote *request)

@@ -15,6 +15,7 @@
  *   G12 an old append from the start of the log aborts after a cut           crash
  *   G13 a denied pre-vote hides that the denier's term is higher             liveness
  *   G14 a newer checkpoint makes a peer in need of a snapshot wait 30 s      liveness
+ *   G15 a candidate keeps raising its term, and its right to disturb         liveness
  *
  * A guard only looks at its arguments. Tests take one out with 'off' and show
  * the defect. */
@@ -39,6 +40,7 @@ enum raft_guard_number {
     RAFT_G12,
     RAFT_G13,
     RAFT_G14,
+    RAFT_G15,
     /* Rules of safety.md that are kept here as well. */
     RAFT_B1,            /* messages wait for hard state */
     RAFT_B5_HELD,       /* majorities before a membership step */
@@ -107,6 +109,9 @@ void raft_guard_denial(const struct raft_guards *g, struct raft_request_vote_res
 
 /* G14: how long libraft waits for an answer to a snapshot. */
 unsigned raft_guard_install_timeout(const struct raft_guards *g, unsigned election_ms);
+
+/* G15: before a timeout is delivered. */
+void raft_guard_candidate(const struct raft_guards *g, struct raft *core);
 
 /* safety.md B5: what a server whose own log does not name it a voter does with
  * a request for its vote. libraft would refuse every one. */

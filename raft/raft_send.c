@@ -150,7 +150,6 @@ static void feed_request(struct replica *r, struct raft_peer *peer, uint64_t fir
     if (again) {
         /* libraft probes at each heartbeat; what it asks for is on its way. */
         feed->end = last > feed->end ? last : feed->end;
-        send_neutral(r, peer);
         return;
     }
     if (!feed->active || first < feed->next) {
@@ -210,6 +209,7 @@ static void send_append(struct replica *r, const struct raft_message *m)
     if (append->n_entries > 0) {
         if (peer->feed.active || !is_cached(r, first, last)) {
             feed_request(r, peer, first, last);
+            send_neutral(r, peer); /* unless something was sent just now */
         } else {
             send_cached(r, peer, first, last);
         }

@@ -251,6 +251,7 @@ static void on_tick(struct replica *r)
         return;
     }
     r->timeout_ms = r->now_ms;
+    raft_guard_candidate(&r->guards, &r->core);
     struct raft_input input = {.event = {.type = RAFT_TIMEOUT}};
     int rv = raft_update_step(r, &input);
     CHECK(rv == 0 || r->stopped);

@@ -50,6 +50,7 @@ static const struct rule {
     {"G10", RAFT_G10},
     {"G11", RAFT_G11},
     {"G13", RAFT_G13},
+    {"G15", RAFT_G15},
 };
 
 __attribute__((noreturn)) static void give_up(const struct scenario *s, const char *what)

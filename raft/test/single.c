@@ -64,8 +64,8 @@ void single_open(struct single *s, const struct single_options *o)
     }
     CHECK(o->count + 1 < ENTRIES_MAX);
     for (size_t i = 0; i < o->count; i++) {
-        entries[state.count] =
-            make_entry(ENTRY_COMMAND, state.log_first + state.count, o->terms[i], NULL);
+        entries[state.count] = make_entry(ENTRY_COMMAND, state.log_first + state.count,
+                                          o->terms == NULL ? 1 : o->terms[i], NULL);
         state.count++;
     }
     struct replica_options options = {.id = SELF,
@@ -174,7 +174,7 @@ enum err_code single_append(struct single *s, uint64_t from, const struct single
     CHECK(a->count <= ENTRIES_MAX);
     for (size_t i = 0; i < a->count; i++) {
         entries[i] = make_entry(a->types == NULL ? ENTRY_COMMAND : a->types[i], a->prev + 1 + i,
-                                a->terms[i], a->servers);
+                                a->terms == NULL ? 1 : a->terms[i], a->servers);
     }
     enum err_code code = single_packet(s, from, &p);
     for (size_t i = 0; i < a->count; i++) {

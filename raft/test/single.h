@@ -11,7 +11,7 @@ struct single_options {
     const char *servers; /* of entry 1: a letter per node, 'v'oter, 's'tandby, 'p' spare; "vvv" */
     uint64_t term;       /* 0: 1 */
     uint64_t voted_for;
-    const uint64_t *terms; /* of the entries from 2 on, or from snapshot + 1 on */
+    const uint64_t *terms; /* of the entries from 2, or snapshot + 1, on; NULL: all 1 */
     size_t count;
     uint64_t snapshot; /* index, of term 1; 0: none */
     bool empty;        /* no entry at all, term 0 */
@@ -49,7 +49,7 @@ void single_wait(struct single *s);                       /* until its next dead
 void single_sync(struct single *s);
 
 enum err_code single_packet(struct single *s, uint64_t from, const struct raft_packet *p);
-/* Entries of these terms and types, from prev + 1 on. 'types' NULL: commands. */
+/* Entries of these terms (NULL: all 1) and types (NULL: commands), from prev + 1 on. */
 struct single_append {
     uint64_t term, prev, prev_term, commit;
     const uint64_t *terms;

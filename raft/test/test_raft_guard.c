@@ -241,6 +241,22 @@ TEST(raft_guard, g14_waits_no_longer_for_a_snapshot_than_for_a_leader)
     EXPECT_UINT(raft_guard_install_timeout(&off, 500), 30000);
 }
 
+TEST(raft_guard, g15_begins_each_try_with_a_pre_vote)
+{
+    struct raft core = {.state = RAFT_CANDIDATE, .pre_vote = true};
+    core.candidate_state.disrupt_leader = true;
+    raft_guard_candidate(&off, &core);
+    EXPECT(!core.candidate_state.in_pre_vote);
+    EXPECT(core.candidate_state.disrupt_leader);
+    raft_guard_candidate(&on, &core);
+    EXPECT(core.candidate_state.in_pre_vote);
+    EXPECT(!core.candidate_state.disrupt_leader);
+    struct raft follower = {.state = RAFT_FOLLOWER, .pre_vote = true};
+    struct raft before = follower;
+    raft_guard_candidate(&on, &follower);
+    EXPECT_MEM(&follower, &before, sizeof before);
+}
+
 static const struct raft_guard_voter stranger = {
     .settled = true, .term = 5, .last_index = 10, .last_term = 4};
 

@@ -1,7 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* What replica.h promises its caller: starts, refusals, durability, limits, and
+ * feeding from disk. Stories of several nodes are in scenarios/. */
 #include "raft/replica.h"
 
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "raft/raft_replica.h"
 #include "raft/test/cluster.h"
+#include "raft/test/single.h"
 #include "testkit/test.h"
 
 static struct cluster *open_three(uint64_t seed)
@@ -32,4 +40,928 @@ TEST(replica, three_nodes_elect_a_leader_and_replicate)
     EXPECT_UINT(cluster_totals(c)->reads, 1);
     cluster_check_equal(c);
     cluster_close(c);
+}
+
+/* --- start --- */
+
+struct start {
+    struct replica_state state;
+    struct entry *entries[4];
+};
+
+/* Entries 1 (configuration), 2, 3, 4 of terms 1, 1, 2, 3; the stored term is 3. */
+static void start_init(struct start *s)
+{
+    static const uint64_t terms[] = {1, 1, 2, 3};
+    struct configuration c;
+    struct buf payload = {0};
+    memset(s, 0, sizeof *s);
+    single_configuration("vvv", 1, &c);
+    configuration_encode(&c, &payload);
+    for (size_t i = 0; i < 4; i++) {
+        s->entries[i] = entry_new(i == 0 ? ENTRY_CHANGE : ENTRY_COMMAND, i + 1, terms[i],
+                                  i == 0 ? buf_bytes(&payload) : bytes_str("row"));
+    }
+    s->state = (struct replica_state){.term = 3, .log_first = 1, .count = 4};
+    s->state.entries = s->entries;
+    buf_deinit(&payload);
+}
+
+static void start_deinit(struct start *s)
+{
+    for (size_t i = 0; i < 4; i++) {
+        entry_unref(s->entries[i]);
+    }
+}
+
+static enum err_code try_start(struct start *s, struct err *e, struct replica_status *status)
+{
+    struct replica_options options = {.id = 1, .heartbeat_ms = 100, .election_ms = 500};
+    struct replica *r = NULL;
+    struct actions actions = {0};
+    e->text[0] = '\0';
+    enum err_code code = replica_start(&options, &s->state, 1000, &r, &actions, e);
+    if (code == ERR_OK && status != NULL) {
+        *status = replica_status(r);
+    }
+    EXPECT((r == NULL) == (code != ERR_OK));
+    replica_close(r);
+    actions_deinit(&actions);
+    return code;
+}
+
+TEST(replica, starts_from_what_the_disk_holds)
+{
+    struct start s;
+    struct err e;
+    struct replica_status status = {0};
+    start_init(&s);
+    EXPECT_OK(try_start(&s, &e, &status));
+    EXPECT_UINT(status.last_index, 4);
+    EXPECT_UINT(status.last_term, 3);
+    EXPECT_UINT(status.durable_index, 4);
+    EXPECT_UINT(status.commit_index, 1);
+    EXPECT_INT(status.role, REPLICA_FOLLOWER);
+    EXPECT_UINT(status.term, 3);
+    EXPECT_UINT(status.cache_entries, 4);
+    start_deinit(&s);
+}
+
+/* safety.md D1: a voter that is not alone applies only what becomes known as committed. */
+TEST(replica, applies_nothing_at_start_but_what_is_known_as_committed)
+{
+    struct single s;
+    struct single_options o = {.count = 9};
+    single_open(&s, &o);
+    REQUIRE_UINT(single_count(&s, ACTION_APPLY), 1);
+    EXPECT_UINT(single_action(&s, ACTION_APPLY, 0)->index, 1);
+    EXPECT_UINT(single_action(&s, ACTION_APPLY, 0)->count, 1);
+    EXPECT_OK(single_heartbeat(&s, 2, 1, 10, 1, 7));
+    REQUIRE_UINT(single_count(&s, ACTION_APPLY), 2);
+    EXPECT_UINT(single_action(&s, ACTION_APPLY, 1)->index, 2);
+    EXPECT_UINT(single_action(&s, ACTION_APPLY, 1)->count, 6);
+    single_close(&s);
+}
+
+TEST(replica, refuses_to_start_from_a_state_that_cant_be)
+{
+    struct start s;
+    struct err e;
+    start_init(&s);
+    s.entries[3]->term = 4;
+    EXPECT_ERR(try_start(&s, &e, NULL), ERR_CORRUPT);
+    EXPECT_CONTAINS(e.text, "entry 4 has term 4 after 2, the stored term is 3");
+    s.entries[3]->term = 1;
+    EXPECT_ERR(try_start(&s, &e, NULL), ERR_CORRUPT);
+    EXPECT_CONTAINS(e.text, "entry 4 has term 1 after 2");
+    s.entries[3]->term = 3;
+    s.entries[2]->index = 5;
+    EXPECT_ERR(try_start(&s, &e, NULL), ERR_CORRUPT);
+    EXPECT_CONTAINS(e.text, "entry 5 where 3 belongs");
+    s.entries[2]->index = 3;
+    s.entries[0]->type = ENTRY_COMMAND;
+    EXPECT_ERR(try_start(&s, &e, NULL), ERR_CORRUPT);
+    EXPECT_CONTAINS(e.text, "begins with entry 1, a configuration");
+    s.entries[0]->type = ENTRY_CHANGE;
+    s.entries[0]->payload[0] = 9;
+    EXPECT_ERR(try_start(&s, &e, NULL), ERR_CORRUPT);
+    EXPECT_CONTAINS(e.text, "entry 1: configuration: format 9");
+    s.entries[0]->payload[0] = 1;
+    s.state.term = 0;
+    s.state.count = 0;
+    s.state.voted_for = 2;
+    EXPECT_ERR(try_start(&s, &e, NULL), ERR_CORRUPT);
+    EXPECT_CONTAINS(e.text, "no term");
+    s.state.voted_for = 0;
+    EXPECT_OK(try_start(&s, &e, NULL));
+    start_deinit(&s);
+}
+
+TEST(replica, refuses_a_snapshot_that_does_not_fit_its_log)
+{
+    struct start s;
+    struct err e;
+    struct replica_status status = {0};
+    start_init(&s);
+    s.state.snapshot_index = 3;
+    s.state.snapshot_term = 2;
+    EXPECT_ERR(try_start(&s, &e, NULL), ERR_CORRUPT);
+    EXPECT_CONTAINS(e.text, "snapshot 3 without its configuration");
+    single_configuration("vvv", 1, &s.state.snapshot_configuration);
+    EXPECT_OK(try_start(&s, &e, &status));
+    EXPECT_UINT(status.commit_index, 3);
+    EXPECT_UINT(status.applied_index, 3);
+    EXPECT_UINT(status.first_index, 1);
+    s.state.snapshot_term = 1;
+    EXPECT_ERR(try_start(&s, &e, NULL), ERR_CORRUPT);
+    EXPECT_CONTAINS(e.text, "entry 3 and the snapshot differ in term");
+    s.state.snapshot_term = 4;
+    EXPECT_ERR(try_start(&s, &e, NULL), ERR_CORRUPT);
+    EXPECT_CONTAINS(e.text, "snapshot of term 4");
+    s.state.snapshot_term = 2;
+    s.state.snapshot_configuration.index = 4;
+    EXPECT_ERR(try_start(&s, &e, NULL), ERR_CORRUPT);
+    s.state.snapshot_configuration.index = 1;
+    s.state.snapshot_index = 1;
+    s.state.snapshot_term = 1;
+    s.state.log_first = 3;
+    s.state.entries = s.entries + 2;
+    s.state.count = 2;
+    EXPECT_ERR(try_start(&s, &e, NULL), ERR_CORRUPT);
+    EXPECT_CONTAINS(e.text, "snapshot 1, but the log begins at 3");
+    start_deinit(&s);
+}
+
+/* A checkpoint above the whole log: the log begins anew behind it. */
+TEST(replica, starts_behind_a_snapshot_above_its_log)
+{
+    struct start s;
+    struct err e;
+    struct replica_status status = {0};
+    start_init(&s);
+    s.state.snapshot_index = 9;
+    s.state.snapshot_term = 3;
+    single_configuration("vvv", 1, &s.state.snapshot_configuration);
+    EXPECT_OK(try_start(&s, &e, &status));
+    EXPECT_UINT(status.first_index, 10);
+    EXPECT_UINT(status.last_index, 9);
+    EXPECT_UINT(status.last_term, 3);
+    start_deinit(&s);
+}
+
+TEST(replica, gives_back_all_memory)
+{
+    struct start s;
+    struct err e;
+    size_t before = mem_in_use();
+    start_init(&s);
+    EXPECT_OK(try_start(&s, &e, NULL));
+    s.entries[0]->payload[0] = 9;
+    EXPECT_ERR(try_start(&s, &e, NULL), ERR_CORRUPT);
+    start_deinit(&s);
+    EXPECT_UINT(mem_in_use(), before);
+}
+
+/* --- refusals --- */
+
+TEST(replica, refuses_a_leaders_work_while_it_does_not_lead)
+{
+    struct single s;
+    struct single_options o = {.count = 3};
+    struct event read = {.type = EVENT_READ, .token = 1};
+    struct event transfer = {.type = EVENT_TRANSFER};
+    single_open(&s, &o);
+    EXPECT_ERR(single_submit(&s, 1, 8), ERR_NOT_LEADER);
+    EXPECT_ERR(single_step(&s, &read), ERR_NOT_LEADER);
+    EXPECT_ERR(single_step(&s, &transfer), ERR_NOT_LEADER);
+    EXPECT_ERR(single_change(&s, "vvvs"), ERR_NOT_LEADER);
+    single_close(&s);
+}
+
+TEST(replica, refuses_a_followers_work_while_it_leads)
+{
+    struct single s;
+    struct single_options o = {.count = 3};
+    struct event gone = {.type = EVENT_LEADER_GONE, .id = 2};
+    single_open(&s, &o);
+    EXPECT_ERR(single_step(&s, &gone), ERR_STATE);
+    EXPECT_CONTAINS(s.err.text, "follows no leader");
+    single_lead(&s);
+    EXPECT_ERR(single_step(&s, &gone), ERR_STATE);
+    single_close(&s);
+}
+
+TEST(replica, refuses_events_that_answer_nothing)
+{
+    struct single s;
+    struct single_options o = {.count = 3};
+    struct event e = {.type = EVENT_HARD_STATE_DURABLE};
+    single_open(&s, &o);
+    EXPECT_ERR(single_step(&s, &e), ERR_STATE);
+    e = (struct event){.type = EVENT_APPEND_DURABLE, .token = 77, .index = 4, .term = 1};
+    EXPECT_ERR(single_step(&s, &e), ERR_STATE);
+    EXPECT_CONTAINS(s.err.text, "append 77 (4, 1) is not out");
+    e = (struct event){.type = EVENT_INSTALLED, .index = 9, .term = 1};
+    EXPECT_ERR(single_step(&s, &e), ERR_STATE);
+    EXPECT_ERR(single_applied(&s, 9), ERR_INVALID);
+    e = (struct event){.type = EVENT_SNAPSHOT_ENDED};
+    EXPECT_ERR(single_step(&s, &e), ERR_INVALID);
+    e = (struct event){.type = EVENT_SNAPSHOT_ENDED, .id = 9};
+    EXPECT_OK(single_step(&s, &e));
+    e = (struct event){.type = EVENT_CHECKPOINT, .index = 4, .term = 1, .cut = 5};
+    EXPECT_ERR(single_step(&s, &e), ERR_INVALID);
+    e = (struct event){.type = EVENT_TIMERS, .heartbeat_ms = 100, .election_ms = 100};
+    EXPECT_ERR(single_step(&s, &e), ERR_INVALID);
+    e = (struct event){.type = EVENT_LOG_READ, .token = 5};
+    EXPECT_OK(single_step(&s, &e)); /* asked for in another life */
+    single_close(&s);
+}
+
+TEST(replica, refuses_messages_of_nobody_and_nonsense)
+{
+    struct single s;
+    struct single_options o = {.count = 3};
+    struct event e = {.type = EVENT_MESSAGE, .id = 2, .message = bytes_str("nonsense")};
+    single_open(&s, &o);
+    EXPECT_ERR(single_step(&s, &e), ERR_CORRUPT);
+    e.id = 0;
+    EXPECT_ERR(single_step(&s, &e), ERR_INVALID);
+    e.id = 1;
+    EXPECT_ERR(single_step(&s, &e), ERR_INVALID);
+    EXPECT_UINT(single_status(&s).term, 1);
+    single_close(&s);
+}
+
+TEST(replica, takes_commands_alone)
+{
+    struct single s;
+    struct single_options o = {.count = 3};
+    single_open(&s, &o);
+    single_lead(&s);
+    struct entry *barrier = entry_new(ENTRY_BARRIER, 0, 0, (struct bytes){0});
+    struct entry *change = entry_new(ENTRY_CHANGE, 0, 0, bytes_str("x"));
+    struct event e = {.type = EVENT_SUBMIT, .entries = &barrier, .count = 1};
+    EXPECT_ERR(single_step(&s, &e), ERR_INVALID);
+    e.entries = &change;
+    EXPECT_ERR(single_step(&s, &e), ERR_INVALID);
+    EXPECT_CONTAINS(s.err.text, "only commands");
+    entry_unref(barrier);
+    entry_unref(change);
+    single_close(&s);
+}
+
+/* --- what a leader submits --- */
+
+TEST(replica, numbers_what_is_submitted)
+{
+    struct single s;
+    struct single_options o = {.count = 3};
+    single_open(&s, &o);
+    single_lead(&s);
+    single_forget(&s);
+    uint64_t last = single_status(&s).last_index;
+    EXPECT_OK(single_submit(&s, 3, 100));
+    const struct action *a = single_action(&s, ACTION_APPEND, 0);
+    REQUIRE(a != NULL);
+    EXPECT_UINT(a->count, 3);
+    EXPECT_UINT(a->index, last + 1);
+    EXPECT_UINT(a->entries[2]->index, last + 3);
+    EXPECT_UINT(a->entries[2]->term, single_status(&s).term);
+    EXPECT(a->token != 0);
+    EXPECT(replica_entry(s.replica, last + 3) == a->entries[2]);
+    EXPECT(replica_entry(s.replica, last + 4) == NULL);
+    single_close(&s);
+}
+
+TEST(replica, bounds_what_is_not_committed)
+{
+    struct single s;
+    struct single_options o = {.count = 3};
+    single_open(&s, &o);
+    single_lead(&s);
+    uint64_t open = single_status(&s).last_index - single_status(&s).commit_index;
+    EXPECT_OK(single_submit(&s, LIMIT_UNCOMMITTED_ENTRIES - open, 8));
+    EXPECT_ERR(single_submit(&s, 1, 8), ERR_FULL);
+    EXPECT_CONTAINS(s.err.text, "1024 entries are not committed yet");
+    single_acknowledge(&s, 2);
+    EXPECT_OK(single_submit(&s, 1, 8));
+    EXPECT_ERR(single_submit(&s, LIMIT_UNCOMMITTED_ENTRIES, 8), ERR_FULL);
+    single_close(&s);
+}
+
+TEST(replica, bounds_the_bytes_that_are_not_applied)
+{
+    struct single s;
+    struct single_options o = {.count = 3};
+    unsigned accepted = 0;
+    single_open(&s, &o);
+    single_lead(&s);
+    while (single_submit(&s, 1, LIMIT_ENTRY_SIZE_MAX) == ERR_OK && accepted < 1000) {
+        accepted++;
+        single_acknowledge(&s, 2);
+        single_forget(&s);
+        actions_reset(&s.actions);
+        s.forgotten = s.handled = 0;
+    }
+    EXPECT_INT(s.code, ERR_FULL);
+    EXPECT_CONTAINS(s.err.text, "not applied yet");
+    EXPECT_UINT(accepted, LIMIT_UNAPPLIED_SIZE_MAX / LIMIT_ENTRY_SIZE_MAX - 1);
+    EXPECT_OK(single_applied(&s, single_status(&s).commit_index));
+    EXPECT_UINT(single_status(&s).cache_entries, 0);
+    EXPECT_OK(single_submit(&s, 1, LIMIT_ENTRY_SIZE_MAX));
+    single_close(&s);
+}
+
+/* A follower whose apply is stuck takes no more entries, and still follows. */
+TEST(replica, leaves_out_entries_that_it_has_no_room_for)
+{
+    struct single s;
+    struct single_options o = {.count = 3};
+    struct entry *big = entry_new(ENTRY_COMMAND, 0, 1, bytes_of(NULL, LIMIT_ENTRY_SIZE_MAX));
+    memset(big->payload, 1, big->size);
+    single_open(&s, &o);
+    struct raft_packet p = {.kind = RAFT_MESSAGE_CORE, .entries = &big, .count = 1};
+    p.core.type = RAFT_APPEND_ENTRIES;
+    p.core.server_id = 2;
+    p.core.append_entries = (struct raft_append_entries){.term = 1, .n_entries = 1};
+    uint64_t taken = 0;
+    for (int i = 0; i < 200; i++) {
+        uint64_t last = single_status(&s).last_index;
+        big->index = last + 1;
+        p.core.append_entries.prev_log_index = last;
+        p.core.append_entries.prev_log_term = 1;
+        single_forget(&s);
+        EXPECT_OK(single_packet(&s, 2, &p));
+        taken += single_status(&s).last_index - last;
+        struct single_sent reply = single_sent(&s, 2, RAFT_APPEND_ENTRIES_RESULT, 0);
+        EXPECT(reply.found);
+        EXPECT_UINT(reply.packet.core.append_entries_result.last_log_index,
+                    single_status(&s).last_index);
+        actions_reset(&s.actions);
+        s.forgotten = s.handled = 0;
+    }
+    EXPECT_UINT(taken, LIMIT_UNAPPLIED_SIZE_MAX / LIMIT_ENTRY_SIZE_MAX);
+    EXPECT_UINT(single_status(&s).leader, 2);
+    entry_unref(big);
+    single_close(&s);
+}
+
+/* --- durability --- */
+
+TEST(replica, acknowledges_only_what_is_durable)
+{
+    struct single s;
+    struct single_options o = {0};
+    struct single_append a = {.term = 1, .prev = 1, .prev_term = 1, .count = 3, .commit = 4};
+    single_open(&s, &o);
+    single_forget(&s);
+    s.disk_held = true;
+    EXPECT_OK(single_append(&s, 2, &a));
+    EXPECT_UINT(single_status(&s).last_index, 4);
+    EXPECT_UINT(single_status(&s).durable_index, 1);
+    EXPECT_UINT(single_sent_count(&s, 2, RAFT_APPEND_ENTRIES_RESULT), 0);
+    EXPECT_UINT(single_count(&s, ACTION_APPLY), 0);
+    single_sync(&s);
+    EXPECT_UINT(single_status(&s).durable_index, 4);
+    EXPECT_UINT(single_sent(&s, 2, RAFT_APPEND_ENTRIES_RESULT, 0)
+                    .packet.core.append_entries_result.last_log_index,
+                4);
+    EXPECT_UINT(single_action(&s, ACTION_APPLY, 0)->count, 3);
+    single_close(&s);
+}
+
+/* One sync covers several appends: the last one's token is enough. */
+TEST(replica, takes_one_event_for_several_appends)
+{
+    struct single s;
+    struct single_options o = {.count = 3};
+    single_open(&s, &o);
+    single_lead(&s);
+    single_forget(&s);
+    s.disk_held = true;
+    EXPECT_OK(single_submit(&s, 2, 8));
+    EXPECT_OK(single_submit(&s, 2, 8));
+    EXPECT_OK(single_submit(&s, 2, 8));
+    uint64_t last = single_status(&s).last_index;
+    struct event e = {.type = EVENT_APPEND_DURABLE,
+                      .token = single_action(&s, ACTION_APPEND, 1)->token};
+    EXPECT_OK(single_step(&s, &e));
+    EXPECT_UINT(single_status(&s).durable_index, last - 2);
+    e = (struct event){.type = EVENT_APPEND_DURABLE, .index = last, .term = 2};
+    EXPECT_OK(single_step(&s, &e));
+    EXPECT_UINT(single_status(&s).durable_index, last);
+    EXPECT_ERR(single_step(&s, &e), ERR_STATE);
+    single_close(&s);
+}
+
+/* Entry (3, 1) is written, replaced by (3, 2), and comes back with a leader of
+ * term 3. The news of the first write says nothing about the third. */
+TEST(replica, does_not_mistake_an_old_write_for_the_same_entry_written_again)
+{
+    struct single s;
+    struct single_options o = {.count = 1};
+    static const uint64_t two[] = {2};
+    static const uint64_t old[] = {1};
+    single_open(&s, &o);
+    single_forget(&s);
+    s.disk_held = true;
+    struct single_append a = {.term = 1, .prev = 2, .prev_term = 1, .terms = old, .count = 1};
+    EXPECT_OK(single_append(&s, 2, &a));
+    a.term = 2;
+    a.terms = two;
+    EXPECT_OK(single_append(&s, 3, &a));
+    a.term = 3;
+    a.terms = old;
+    EXPECT_OK(single_append(&s, 2, &a));
+    EXPECT_UINT(single_status(&s).last_term, 1);
+    EXPECT_UINT(single_status(&s).durable_index, 2);
+    for (size_t i = 0; i < 2; i++) {
+        struct event e = {.type = EVENT_APPEND_DURABLE,
+                          .token = single_action(&s, ACTION_APPEND, i)->token};
+        EXPECT_OK(single_step(&s, &e));
+        EXPECT_UINT(single_status(&s).durable_index, 2);
+    }
+    struct event e = {.type = EVENT_APPEND_DURABLE, .index = 3, .term = 1};
+    EXPECT_OK(single_step(&s, &e));
+    EXPECT_UINT(single_status(&s).durable_index, 3);
+    single_close(&s);
+}
+
+TEST(replica, forgets_writes_that_a_snapshot_replaces)
+{
+    struct single s;
+    struct single_options o = {.count = 1};
+    struct single_append a = {.term = 1, .prev = 2, .prev_term = 1, .count = 2};
+    single_open(&s, &o);
+    single_forget(&s);
+    s.disk_held = true;
+    EXPECT_OK(single_append(&s, 2, &a));
+    EXPECT_OK(single_install(&s, 2, 1, 50, 1, "vvv"));
+    EXPECT(single_status(&s).installing);
+    const struct action *install = single_action(&s, ACTION_INSTALL, 0);
+    REQUIRE(install != NULL);
+    EXPECT_UINT(install->index, 50);
+    EXPECT_UINT(install->id, 2);
+    EXPECT_UINT(install->configuration->count, 3);
+    struct event durable = {.type = EVENT_APPEND_DURABLE,
+                            .token = single_action(&s, ACTION_APPEND, 0)->token};
+    EXPECT_OK(single_step(&s, &durable));
+    struct event installed = {.type = EVENT_INSTALLED, .index = 50, .term = 1};
+    EXPECT_OK(single_step(&s, &installed));
+    struct replica_status status = single_status(&s);
+    EXPECT(!status.installing);
+    EXPECT_UINT(status.first_index, 51);
+    EXPECT_UINT(status.durable_index, 50);
+    EXPECT_UINT(status.applied_index, 50);
+    EXPECT_UINT(single_sent(&s, 2, RAFT_APPEND_ENTRIES_RESULT, 0)
+                    .packet.core.append_entries_result.last_log_index,
+                50);
+    single_close(&s);
+}
+
+TEST(replica, stops_when_a_committed_entry_would_be_replaced)
+{
+    struct single s;
+    struct single_options o = {.count = 3};
+    static const uint64_t two[] = {2};
+    single_open(&s, &o);
+    EXPECT_OK(single_heartbeat(&s, 2, 1, 4, 1, 4));
+    struct single_append a = {.term = 2, .prev = 2, .prev_term = 1, .terms = two, .count = 1};
+    EXPECT_OK(single_append(&s, 3, &a));
+    REQUIRE_UINT(single_count(&s, ACTION_STOP), 1);
+    EXPECT(single_action(&s, ACTION_STOP, 0)->reason != NULL);
+    struct event tick = {.type = EVENT_TICK};
+    EXPECT_ERR(single_step(&s, &tick), ERR_STATE);
+    EXPECT_CONTAINS(s.err.text, "has stopped");
+    EXPECT_UINT(replica_deadline_ms(s.replica), UINT64_MAX);
+    single_close(&s);
+}
+
+TEST(replica, stops_when_another_node_leads_in_its_own_term)
+{
+    struct single s;
+    struct single_options o = {.count = 3};
+    single_open(&s, &o);
+    single_lead(&s);
+    EXPECT_OK(single_heartbeat(&s, 2, single_status(&s).term, 4, 1, 1));
+    REQUIRE_UINT(single_count(&s, ACTION_STOP), 1);
+    EXPECT_STR(single_action(&s, ACTION_STOP, 0)->reason, "another node leads in our own term");
+    single_close(&s);
+}
+
+/* --- messages --- */
+
+TEST(replica, splits_appends_below_the_size_of_a_frame)
+{
+    struct single s;
+    struct single_options o = {.count = 3, .cache_size_max = 1 << 30};
+    single_open(&s, &o);
+    single_lead(&s);
+    single_acknowledge(&s, 2);
+    single_acknowledge(&s, 2);
+    single_forget(&s);
+    EXPECT_OK(single_submit(&s, 40, 100000));
+    size_t appends = single_sent_count(&s, 2, RAFT_APPEND_ENTRIES);
+    uint64_t next = single_action(&s, ACTION_APPEND, 0)->index;
+    EXPECT(appends >= 4);
+    for (size_t i = 0; i < appends; i++) {
+        struct single_sent sent = single_sent(&s, 2, RAFT_APPEND_ENTRIES, i);
+        EXPECT_UINT(sent.entry_first, next);
+        EXPECT_UINT(sent.packet.core.append_entries.prev_log_index, next - 1);
+        EXPECT(sent.entry_count >= 1);
+        EXPECT(sent.entry_count <= 11);
+        next += sent.entry_count;
+    }
+    EXPECT_UINT(next, single_status(&s).last_index + 1);
+    single_close(&s);
+}
+
+TEST(replica, does_not_send_a_lagging_peer_an_empty_append_for_each_entry)
+{
+    struct single s;
+    struct single_options o = {.count = 3};
+    single_open(&s, &o);
+    single_lead(&s);
+    single_acknowledge(&s, 2);
+    /* Node 3 never answers: it is probed, and its appends would be empty. */
+    single_forget(&s);
+    for (int i = 0; i < 50; i++) {
+        EXPECT_OK(single_submit(&s, 1, 8));
+        single_acknowledge(&s, 2);
+        (void)single_tick(&s, 1);
+    }
+    EXPECT(single_sent_count(&s, 3, RAFT_APPEND_ENTRIES) <= 2);
+    single_close(&s);
+}
+
+TEST(replica, tells_a_peer_what_it_asks_and_nothing_of_another_term)
+{
+    struct single s;
+    struct single_options o = {.term = 4, .count = 3};
+    single_open(&s, &o);
+    single_forget(&s);
+    EXPECT_OK(single_round(&s, 3, RAFT_MESSAGE_PING, 3, 8));
+    EXPECT_OK(single_round(&s, 3, RAFT_MESSAGE_PING, 5, 8));
+    EXPECT_UINT(single_sent_count(&s, 3, SINGLE_PONG), 0);
+    EXPECT_OK(single_round(&s, 3, RAFT_MESSAGE_PING, 4, 9));
+    struct single_sent pong = single_sent(&s, 3, SINGLE_PONG, 0);
+    REQUIRE(pong.found);
+    EXPECT_UINT(pong.packet.term, 4);
+    EXPECT_UINT(pong.packet.round, 9);
+    single_close(&s);
+}
+
+/* --- reads --- */
+
+TEST(replica, serves_all_waiting_reads_with_one_round)
+{
+    struct single s;
+    struct single_options o = {.count = 3};
+    single_open(&s, &o);
+    single_lead(&s);
+    single_acknowledge(&s, 2);
+    uint64_t term = single_status(&s).term;
+    single_forget(&s);
+    for (uint64_t token = 1; token <= 5; token++) {
+        struct event read = {.type = EVENT_READ, .token = token};
+        EXPECT_OK(single_step(&s, &read));
+    }
+    EXPECT_UINT(single_sent_count(&s, 2, SINGLE_PING), 1);
+    EXPECT_OK(single_round(&s, 2, RAFT_MESSAGE_PONG, term, 1));
+    EXPECT_UINT(single_count(&s, ACTION_READ_READY), 1);
+    EXPECT_UINT(single_sent_count(&s, 2, SINGLE_PING), 2);
+    EXPECT_OK(single_round(&s, 2, RAFT_MESSAGE_PONG, term, 1)); /* again: counts for nothing */
+    EXPECT_OK(single_round(&s, 2, RAFT_MESSAGE_PONG, term - 1, 2));
+    EXPECT_UINT(single_count(&s, ACTION_READ_READY), 1);
+    EXPECT_OK(single_round(&s, 2, RAFT_MESSAGE_PONG, term, 2));
+    EXPECT_UINT(single_count(&s, ACTION_READ_READY), 5);
+    single_close(&s);
+}
+
+TEST(replica, asks_again_when_an_answer_is_lost)
+{
+    struct single s;
+    struct single_options o = {.count = 3};
+    struct event read = {.type = EVENT_READ, .token = 1};
+    single_open(&s, &o);
+    single_lead(&s);
+    single_acknowledge(&s, 2);
+    single_acknowledge(&s, 3);
+    single_forget(&s);
+    EXPECT_OK(single_step(&s, &read));
+    EXPECT(replica_deadline_ms(s.replica) <= s.now_ms + 100);
+    (void)single_tick(&s, 100);
+    EXPECT_UINT(single_sent_count(&s, 2, SINGLE_PING), 2);
+    EXPECT_UINT(single_sent_count(&s, 3, SINGLE_PING), 2);
+    single_close(&s);
+}
+
+TEST(replica, fails_reads_when_it_is_deposed)
+{
+    struct single s;
+    struct single_options o = {.count = 3};
+    single_open(&s, &o);
+    single_lead(&s);
+    single_acknowledge(&s, 2);
+    single_forget(&s);
+    for (uint64_t token = 1; token <= 3; token++) {
+        struct event read = {.type = EVENT_READ, .token = token};
+        EXPECT_OK(single_step(&s, &read));
+    }
+    uint64_t term = single_status(&s).term;
+    EXPECT_OK(single_heartbeat(&s, 3, term + 1, 4, 1, 1));
+    EXPECT_UINT(single_count(&s, ACTION_READ_FAILED), 3);
+    EXPECT_UINT(single_count(&s, ACTION_READ_READY), 0);
+    EXPECT_OK(single_round(&s, 2, RAFT_MESSAGE_PONG, term, 1));
+    EXPECT_UINT(single_count(&s, ACTION_READ_READY), 0);
+    EXPECT_UINT(single_status(&s).leader, 3);
+    single_close(&s);
+}
+
+TEST(replica, alone_serves_reads_at_once)
+{
+    struct single s;
+    struct single_options o = {.servers = "v", .count = 3};
+    struct event read = {.type = EVENT_READ, .token = 9};
+    single_open(&s, &o);
+    EXPECT(single_status(&s).leader_ready);
+    EXPECT_OK(single_step(&s, &read));
+    EXPECT_UINT(single_action(&s, ACTION_READ_READY, 0)->token, 9);
+    EXPECT_OK(single_submit(&s, 1, 8));
+    EXPECT_UINT(single_status(&s).commit_index, single_status(&s).last_index);
+    single_close(&s);
+}
+
+/* --- feeding from disk --- */
+
+struct fed {
+    struct single s;
+    struct entry *disk[300]; /* disk[i] is entry i + 1 */
+};
+
+/* Leads with 203 entries of which none is in memory any more; node 2 holds entry 1 alone. */
+static void fed_open(struct fed *f)
+{
+    struct single_options o = {.count = 200};
+    single_open(&f->s, &o);
+    single_lead(&f->s);
+    for (uint64_t i = 0; i < single_status(&f->s).last_index; i++) {
+        f->disk[i] = entry_ref(replica_entry(f->s.replica, i + 1));
+    }
+    single_acknowledge(&f->s, 3);
+    EXPECT_OK(single_applied(&f->s, single_status(&f->s).last_index));
+    EXPECT_UINT(single_status(&f->s).cache_entries, 0);
+    single_forget(&f->s);
+    EXPECT_OK(single_result(&f->s, 2, single_status(&f->s).term, 201, 1));
+}
+
+static void fed_close(struct fed *f)
+{
+    for (size_t i = 0; i < 300; i++) {
+        entry_unref(f->disk[i]);
+    }
+    single_close(&f->s);
+}
+
+static enum err_code fed_answer(struct fed *f, const struct action *read, size_t count)
+{
+    struct event e = {.type = EVENT_LOG_READ,
+                      .token = read->token,
+                      .index = read->index,
+                      .entries = f->disk + read->index - 1,
+                      .count = count};
+    return single_step(&f->s, &e);
+}
+
+TEST(replica, reads_from_disk_what_memory_does_not_hold)
+{
+    static struct fed f;
+    memset(&f, 0, sizeof f);
+    fed_open(&f);
+    uint64_t next = 2;
+    for (size_t i = 0; single_action(&f.s, ACTION_READ_LOG, i) != NULL; i++) {
+        const struct action *read = single_action(&f.s, ACTION_READ_LOG, i);
+        EXPECT_UINT(read->index, next);
+        EXPECT_UINT(read->id, 2);
+        EXPECT(read->count <= RAFT_FEED_ENTRIES);
+        EXPECT_UINT(single_count(&f.s, ACTION_READ_LOG), i + 1); /* one out at a time */
+        size_t give = read->count > 10 ? 10 + i % 3 : read->count;
+        next += give;
+        EXPECT_OK(fed_answer(&f, read, give));
+        struct single_sent sent = single_sent(&f.s, 2, RAFT_APPEND_ENTRIES, i);
+        EXPECT_UINT(sent.entry_count, give);
+        EXPECT_UINT(sent.packet.core.append_entries.prev_log_index, next - give - 1);
+        EXPECT_UINT(sent.packet.core.append_entries.prev_log_term, 1);
+    }
+    EXPECT_UINT(next, single_status(&f.s).last_index + 1);
+    fed_close(&f);
+}
+
+TEST(replica, forgets_a_read_from_disk_with_its_leadership)
+{
+    static struct fed f;
+    memset(&f, 0, sizeof f);
+    fed_open(&f);
+    const struct action *read = single_action(&f.s, ACTION_READ_LOG, 0);
+    REQUIRE(read != NULL);
+    struct action copy = *read;
+    EXPECT_OK(single_heartbeat(&f.s, 3, single_status(&f.s).term + 1, 1, 1, 1));
+    single_forget(&f.s);
+    EXPECT_OK(fed_answer(&f, &copy, copy.count));
+    EXPECT_UINT(single_sent_count(&f.s, 2, RAFT_APPEND_ENTRIES), 0);
+    fed_close(&f);
+}
+
+TEST(replica, refuses_entries_from_disk_that_it_did_not_ask_for)
+{
+    static struct fed f;
+    memset(&f, 0, sizeof f);
+    fed_open(&f);
+    struct action read = *single_action(&f.s, ACTION_READ_LOG, 0);
+    read.index++;
+    EXPECT_ERR(fed_answer(&f, &read, 5), ERR_INVALID);
+    EXPECT_UINT(single_sent_count(&f.s, 2, RAFT_APPEND_ENTRIES), 0);
+    fed_close(&f);
+}
+
+/* While a read is out the peer hears its leader, and no append that it must refuse. */
+TEST(replica, sends_a_fed_peer_neutral_heartbeats)
+{
+    static struct fed f;
+    memset(&f, 0, sizeof f);
+    fed_open(&f);
+    single_forget(&f.s);
+    for (uint64_t end = f.s.now_ms + 450; f.s.now_ms < end;) {
+        single_wait(&f.s);
+        single_acknowledge(&f.s, 3);
+    }
+    size_t heartbeats = single_sent_count(&f.s, 2, RAFT_APPEND_ENTRIES);
+    EXPECT(heartbeats >= 4);
+    for (size_t i = 0; i < heartbeats; i++) {
+        struct single_sent sent = single_sent(&f.s, 2, RAFT_APPEND_ENTRIES, i);
+        EXPECT_UINT(sent.entry_count, 0);
+        EXPECT_UINT(sent.packet.core.append_entries.prev_log_index, 0);
+    }
+    fed_close(&f);
+}
+
+TEST(replica, gives_a_feed_up_when_the_disk_can_not_read_now)
+{
+    static struct fed f;
+    memset(&f, 0, sizeof f);
+    fed_open(&f);
+    struct action read = *single_action(&f.s, ACTION_READ_LOG, 0);
+    single_forget(&f.s);
+    EXPECT_OK(fed_answer(&f, &read, 0));
+    EXPECT_UINT(single_sent_count(&f.s, 2, RAFT_APPEND_ENTRIES), 0);
+    EXPECT_UINT(single_count(&f.s, ACTION_READ_LOG), 0);
+    for (int i = 0; i < 4; i++) {
+        single_wait(&f.s);
+        single_acknowledge(&f.s, 3);
+    }
+    EXPECT(single_count(&f.s, ACTION_READ_LOG) >= 1); /* libraft probes again */
+    fed_close(&f);
+}
+
+/* --- checkpoints --- */
+
+TEST(replica, cuts_its_log_where_the_checkpoint_says)
+{
+    struct single s;
+    struct single_options o = {.count = 19, .cache_size_max = 1 << 20};
+    struct configuration c;
+    uint64_t term = 0;
+    single_open(&s, &o);
+    EXPECT_OK(single_heartbeat(&s, 2, 1, 20, 1, 20));
+    EXPECT_OK(single_applied(&s, 20));
+    single_configuration("vvv", 1, &c);
+    struct event done = {
+        .type = EVENT_CHECKPOINT, .index = 15, .term = 1, .cut = 8, .configuration = &c};
+    EXPECT_OK(single_step(&s, &done));
+    REQUIRE_UINT(single_count(&s, ACTION_CUT_OK), 1);
+    EXPECT_UINT(single_action(&s, ACTION_CUT_OK, 0)->index, 8);
+    EXPECT_UINT(single_action(&s, ACTION_CUT_OK, 0)->term, 1);
+    EXPECT_UINT(single_status(&s).first_index, 9);
+    EXPECT(replica_term_at(s.replica, 8, &term));
+    EXPECT(!replica_term_at(s.replica, 7, &term));
+    EXPECT_OK(single_step(&s, &done)); /* again: nothing to do */
+    done.index = 20;
+    done.cut = 4;
+    EXPECT_OK(single_step(&s, &done)); /* a cut below the last one keeps what is there */
+    EXPECT_UINT(single_status(&s).first_index, 9);
+    EXPECT_UINT(single_count(&s, ACTION_CUT_OK), 1);
+    single_close(&s);
+}
+
+TEST(replica, refuses_a_checkpoint_with_another_configuration_than_its_log)
+{
+    struct single s;
+    struct single_options o = {.count = 19};
+    struct configuration c;
+    single_open(&s, &o);
+    EXPECT_OK(single_heartbeat(&s, 2, 1, 20, 1, 20));
+    EXPECT_OK(single_applied(&s, 20));
+    single_configuration("vvv", 3, &c);
+    struct event done = {
+        .type = EVENT_CHECKPOINT, .index = 15, .term = 1, .cut = 8, .configuration = &c};
+    EXPECT_ERR(single_step(&s, &done), ERR_INVALID);
+    EXPECT_CONTAINS(s.err.text, "holds configuration 3, the log 1");
+    EXPECT_UINT(single_status(&s).first_index, 1);
+    single_close(&s);
+}
+
+TEST(replica, takes_a_checkpoint_as_proof_that_it_applied)
+{
+    struct single s;
+    struct single_options o = {.count = 19};
+    single_open(&s, &o);
+    EXPECT_OK(single_heartbeat(&s, 2, 1, 20, 1, 20));
+    struct event done = {.type = EVENT_CHECKPOINT, .index = 15, .term = 1, .cut = 15};
+    EXPECT_OK(single_step(&s, &done));
+    EXPECT_UINT(single_status(&s).applied_index, 15);
+    EXPECT_UINT(single_status(&s).first_index, 16);
+    single_close(&s);
+}
+
+/* --- looking --- */
+
+TEST(replica, knows_its_peers_while_it_leads)
+{
+    struct single s;
+    struct single_options o = {.count = 3};
+    uint64_t match = 0;
+    uint64_t silent = 0;
+    single_open(&s, &o);
+    EXPECT(!replica_peer(s.replica, 2, &match, &silent));
+    single_lead(&s);
+    single_acknowledge(&s, 2);
+    (void)single_tick(&s, 30);
+    EXPECT(replica_peer(s.replica, 2, &match, &silent));
+    EXPECT_UINT(match, single_status(&s).last_index);
+    EXPECT_UINT(silent, 30);
+    EXPECT(replica_peer(s.replica, 1, &match, &silent));
+    EXPECT_UINT(match, single_status(&s).durable_index);
+    EXPECT(!replica_peer(s.replica, 9, &match, &silent));
+    single_close(&s);
+}
+
+TEST(replica, keeps_applied_entries_for_followers_within_its_limit)
+{
+    struct single s;
+    struct single_options o = {.count = 99, .cache_size_max = 10 * 64};
+    single_open(&s, &o);
+    EXPECT_UINT(single_status(&s).cache_entries, 100);
+    EXPECT_OK(single_heartbeat(&s, 2, 1, 100, 1, 100));
+    EXPECT_UINT(single_status(&s).cache_entries, 100);
+    EXPECT_OK(single_applied(&s, 100));
+    EXPECT(single_status(&s).cache_bytes <= 10 * 64);
+    EXPECT(single_status(&s).cache_entries > 5);
+    EXPECT(replica_entry(s.replica, 100) != NULL);
+    EXPECT(replica_entry(s.replica, 1) == NULL);
+    single_close(&s);
+}
+
+TEST(replica, changes_its_timers_while_it_runs)
+{
+    struct single s;
+    struct single_options o = {.count = 3};
+    struct event timers = {.type = EVENT_TIMERS, .heartbeat_ms = 1000, .election_ms = 9000};
+    single_open(&s, &o);
+    EXPECT(replica_deadline_ms(s.replica) <= s.now_ms + 1000);
+    EXPECT_OK(single_step(&s, &timers));
+    EXPECT(replica_deadline_ms(s.replica) >= s.now_ms + 9000);
+    EXPECT(replica_deadline_ms(s.replica) <= s.now_ms + 18000);
+    single_close(&s);
+}
+
+/* The same events give the same actions. */
+TEST(replica, is_a_function_of_its_events)
+{
+    struct buf first = {0};
+    for (int round = 0; round < 2; round++) {
+        struct cluster_options o = {.seed = 5,
+                                    .nodes = 3,
+                                    .voters = 3,
+                                    .net_min_ms = 1,
+                                    .net_max_ms = 9,
+                                    .disk_max_ms = 4,
+                                    .loss = 50,
+                                    .trace = true};
+        struct cluster *c = cluster_open(&o);
+        for (int i = 0; i < 300; i++) {
+            uint64_t leader = cluster_leader(c);
+            if (leader != 0) {
+                (void)cluster_submit(c, leader, 2, 20);
+            }
+            cluster_run(c, 10);
+        }
+        if (round == 0) {
+            buf_put_bytes(&first, buf_bytes(cluster_trace(c)));
+        } else {
+            EXPECT(first.size > 10000);
+            EXPECT(bytes_equal(buf_bytes(&first), buf_bytes(cluster_trace(c))));
+        }
+        cluster_close(c);
+    }
+    buf_deinit(&first);
 }

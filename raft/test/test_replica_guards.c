@@ -12,11 +12,6 @@
 #include "raft/test/single.h"
 #include "testkit/test.h"
 
-static const uint64_t ones[64] = {
-    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
-    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
-};
-
 static unsigned without(enum raft_guard_number number)
 {
     return 1U << (unsigned)number;
@@ -36,7 +31,7 @@ __attribute__((noinline)) static void paint_stack(void)
 static uint64_t claim_for_an_old_term(unsigned guards_off)
 {
     struct single s;
-    struct single_options o = {.term = 5, .terms = ones, .count = 9, .guards_off = guards_off};
+    struct single_options o = {.term = 5, .count = 9, .guards_off = guards_off};
     single_open(&s, &o);
     single_forget(&s);
     paint_stack();
@@ -62,7 +57,7 @@ TEST(replica_guards, g1_an_append_of_an_old_term_is_answered_without_a_claim)
 TEST(replica_guards, g1_a_leader_believes_any_claim_of_its_own_term)
 {
     struct single s;
-    struct single_options o = {.terms = ones, .count = 9};
+    struct single_options o = {.count = 9};
     single_open(&s, &o);
     single_lead(&s);
     EXPECT(single_status(&s).commit_index < single_status(&s).last_index);
@@ -80,7 +75,7 @@ TEST(replica_guards, g1_a_leader_believes_any_claim_of_its_own_term)
 static void reject_late(void *arg)
 {
     struct single s;
-    struct single_options o = {.terms = ones, .count = 9, .guards_off = *(unsigned *)arg};
+    struct single_options o = {.count = 9, .guards_off = *(unsigned *)arg};
     single_open(&s, &o);
     single_lead(&s);
     single_acknowledge(&s, 2);
@@ -212,7 +207,7 @@ TEST(replica_guards, g3_a_newer_change_commits_the_older_one)
 static void finish_overtaken_checkpoint(void *arg)
 {
     struct single s;
-    struct single_options o = {.terms = ones, .count = 9, .guards_off = *(unsigned *)arg};
+    struct single_options o = {.count = 9, .guards_off = *(unsigned *)arg};
     single_open(&s, &o);
     (void)single_heartbeat(&s, 2, 1, 10, 1, 10);
     EXPECT_OK(single_applied(&s, 10));
@@ -241,7 +236,7 @@ TEST(replica_guards, g4_a_checkpoint_that_an_install_overtook_is_forgotten)
 static enum replica_role role_after_late_vote(unsigned guards_off)
 {
     struct single s;
-    struct single_options o = {.terms = ones, .count = 3, .guards_off = guards_off};
+    struct single_options o = {.count = 3, .guards_off = guards_off};
     single_open(&s, &o);
     single_lead(&s);
     (void)single_vote(&s, 3, single_status(&s).term + 1, true, true);
@@ -324,7 +319,7 @@ static uint64_t leaked_entries(unsigned guards_off, enum err_code *code)
     struct single s;
     struct configuration c;
     struct buf payload = {0};
-    struct single_options o = {.servers = "vvv", .terms = ones, .count = 3};
+    struct single_options o = {.servers = "vvv", .count = 3};
     single_open(&s, &o);
     single_lead(&s);
     single_acknowledge(&s, 2);
@@ -370,7 +365,7 @@ struct offers {
 static struct offers offers_to_a_peer_far_behind(unsigned guards_off)
 {
     struct single s;
-    struct single_options o = {.snapshot = 50, .terms = ones, .count = 3, .guards_off = guards_off};
+    struct single_options o = {.snapshot = 50, .count = 3, .guards_off = guards_off};
     single_open(&s, &o);
     single_lead(&s);
     single_acknowledge(&s, 3);
@@ -406,7 +401,7 @@ TEST(replica_guards, g8_a_peer_that_fetches_a_snapshot_hears_its_leader)
 static unsigned deadlines_in_the_past(unsigned guards_off)
 {
     struct single s;
-    struct single_options o = {.servers = "vvv", .terms = ones, .count = 3};
+    struct single_options o = {.servers = "vvv", .count = 3};
     single_open(&s, &o);
     single_lead(&s);
     single_acknowledge(&s, 2);
@@ -442,7 +437,7 @@ TEST(replica_guards, g9_a_leader_does_not_spin_after_a_voter_became_a_spare)
 static struct offers go_aheads(unsigned guards_off)
 {
     struct single s;
-    struct single_options o = {.terms = ones, .count = 3, .guards_off = guards_off};
+    struct single_options o = {.count = 3, .guards_off = guards_off};
     single_open(&s, &o);
     single_lead(&s);
     single_acknowledge(&s, 2);
@@ -515,7 +510,7 @@ static void append_the_start_again(void *arg)
 {
     struct single s;
     struct single_options o = {.snapshot = 20, .guards_off = *(unsigned *)arg};
-    struct single_append a = {.term = 1, .commit = 3, .terms = ones, .count = 3};
+    struct single_append a = {.term = 1, .commit = 3, .count = 3};
     single_open(&s, &o);
     EXPECT_OK(single_append(&s, 2, &a));
     EXPECT_UINT(single_status(&s).last_index, 20);
@@ -535,7 +530,7 @@ TEST(replica_guards, g12_an_old_append_of_the_first_entries_is_harmless_after_a_
 static uint64_t term_of_a_denial(unsigned guards_off)
 {
     struct single s;
-    struct single_options o = {.term = 18, .terms = ones, .count = 3, .guards_off = guards_off};
+    struct single_options o = {.term = 18, .count = 3, .guards_off = guards_off};
     struct raft_request_vote v = {
         .term = 4, .last_log_index = 10, .last_log_term = 1, .pre_vote = true};
     single_open(&s, &o);
@@ -556,7 +551,7 @@ TEST(replica_guards, g13_a_denied_pre_vote_tells_the_higher_term)
 TEST(replica_guards, g13_a_candidate_takes_the_term_from_a_denial)
 {
     struct single s;
-    struct single_options o = {.term = 3, .terms = ones, .count = 3};
+    struct single_options o = {.term = 3, .count = 3};
     single_open(&s, &o);
     for (int i = 0; i < 8 && single_status(&s).role == REPLICA_FOLLOWER; i++) {
         single_wait(&s);
@@ -578,7 +573,7 @@ TEST(replica_guards, g13_a_candidate_takes_the_term_from_a_denial)
 static size_t offers_of_the_newer_snapshot(unsigned guards_off)
 {
     struct single s;
-    struct single_options o = {.snapshot = 50, .terms = ones, .count = 3, .guards_off = guards_off};
+    struct single_options o = {.snapshot = 50, .count = 3, .guards_off = guards_off};
     single_open(&s, &o);
     struct event timers = {.type = EVENT_TIMERS, .heartbeat_ms = 100, .election_ms = 500};
     EXPECT_OK(single_step(&s, &timers));
@@ -611,12 +606,50 @@ TEST(replica_guards, g14_a_newer_checkpoint_does_not_strand_a_peer)
     EXPECT_UINT(offers_of_the_newer_snapshot(without(RAFT_G14)), 0);
 }
 
+/* --- G15 --- */
+
+/* A node that was told to take over and gets no answer: what it asks for at its
+ * next timeout. */
+static struct raft_request_vote second_try(unsigned guards_off)
+{
+    struct single s;
+    struct single_options o = {.count = 3, .guards_off = guards_off};
+    struct event gone = {.type = EVENT_LEADER_GONE, .id = 2};
+    single_open(&s, &o);
+    EXPECT_OK(single_heartbeat(&s, 2, 1, 4, 1, 1));
+    EXPECT_OK(single_step(&s, &gone));
+    struct single_sent first = single_sent(&s, 3, RAFT_REQUEST_VOTE, 0);
+    EXPECT(first.found);
+    EXPECT(first.packet.core.request_vote.disrupt_leader);
+    EXPECT(!first.packet.core.request_vote.pre_vote);
+    EXPECT_UINT(single_status(&s).term, 2);
+    single_forget(&s);
+    for (int i = 0; i < 20 && !single_sent(&s, 3, RAFT_REQUEST_VOTE, 0).found; i++) {
+        single_wait(&s);
+    }
+    struct single_sent second = single_sent(&s, 3, RAFT_REQUEST_VOTE, 0);
+    REQUIRE(second.found);
+    EXPECT_UINT(single_status(&s).term, second.packet.core.request_vote.pre_vote ? 2 : 3);
+    single_close(&s);
+    return second.packet.core.request_vote;
+}
+
+TEST(replica_guards, g15_a_candidate_disturbs_once)
+{
+    struct raft_request_vote on = second_try(0);
+    struct raft_request_vote off = second_try(without(RAFT_G15));
+    EXPECT(on.pre_vote);
+    EXPECT(!on.disrupt_leader);
+    EXPECT(!off.pre_vote);
+    EXPECT(off.disrupt_leader);
+}
+
 /* --- rules of safety.md --- */
 
 static bool votes_before_it_is_durable(unsigned guards_off)
 {
     struct single s;
-    struct single_options o = {.terms = ones, .count = 3, .guards_off = guards_off};
+    struct single_options o = {.count = 3, .guards_off = guards_off};
     struct raft_request_vote v = {.term = 7, .last_log_index = 10, .last_log_term = 1};
     single_open(&s, &o);
     s.disk_held = true;
@@ -646,7 +679,7 @@ TEST(replica_guards, b1_a_vote_leaves_only_when_it_is_durable)
 static bool proposes_without_majorities(unsigned guards_off)
 {
     struct single s;
-    struct single_options o = {.servers = "vvvs", .terms = ones, .count = 3};
+    struct single_options o = {.servers = "vvvs", .count = 3};
     single_open(&s, &o);
     single_lead(&s);
     single_acknowledge(&s, 2);
@@ -675,8 +708,7 @@ TEST(replica_guards, b5_a_step_waits_for_majorities_of_old_and_new_voters)
 static bool grants_though_it_knows_of_no_vote(unsigned guards_off)
 {
     struct single s;
-    struct single_options o = {
-        .servers = "svv", .terms = ones, .count = 3, .guards_off = guards_off};
+    struct single_options o = {.servers = "svv", .count = 3, .guards_off = guards_off};
     struct raft_request_vote v = {.term = 7, .last_log_index = 10, .last_log_term = 1};
     single_open(&s, &o);
     single_forget(&s);
@@ -700,7 +732,7 @@ TEST(replica_guards, b5_a_server_votes_before_its_log_names_it_a_voter)
 static bool serves_a_read_alone(unsigned guards_off)
 {
     struct single s;
-    struct single_options o = {.terms = ones, .count = 3, .guards_off = guards_off};
+    struct single_options o = {.count = 3, .guards_off = guards_off};
     struct event read = {.type = EVENT_READ, .token = 5};
     single_open(&s, &o);
     single_lead(&s);
@@ -727,7 +759,7 @@ TEST(replica_guards, a_leader_asks_a_majority_before_it_serves_a_read)
 static enum err_code reads_before_its_barrier(unsigned guards_off)
 {
     struct single s;
-    struct single_options o = {.terms = ones, .count = 3, .guards_off = guards_off};
+    struct single_options o = {.count = 3, .guards_off = guards_off};
     struct event read = {.type = EVENT_READ, .token = 5};
     single_open(&s, &o);
     single_lead(&s);
