@@ -122,17 +122,14 @@ static void ask_more(struct repair *r, const struct judge *j, uint64_t now_ms,
 {
     CHECK(r->verdict.kind == VERDICT_WAIT);
     CHECK(r->effort <= EFFORT_INSIST);
-    if (r->state == WAITING) {
-        start_waiting(r, j, actions); /* an answer that came late changed nothing but the text */
-    } else if (!repair_is_connected(r)) {
-        r->since_ms = now_ms;
-        start_waiting(r, j, actions);
-    } else if (r->effort == EFFORT_NEAR) {
+    bool late = r->state == WAITING; /* an answer that came late changes the text at most */
+    bool more = !late && repair_is_connected(r);
+    if (more && r->effort == EFFORT_NEAR) {
         repair_ask_all(r, EFFORT_ALL, now_ms, actions);
-    } else if (r->effort == EFFORT_ALL && judge_leader_is_behind(j)) {
+    } else if (more && r->effort == EFFORT_ALL && judge_leader_is_behind(j)) {
         repair_ask_all(r, EFFORT_INSIST, now_ms, actions);
     } else {
-        r->since_ms = now_ms;
+        r->since_ms = late ? r->since_ms : now_ms;
         start_waiting(r, j, actions);
     }
 }

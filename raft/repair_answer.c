@@ -112,6 +112,61 @@ static bool is_whole_here(const struct repair_self *self, uint64_t index, uint64
     return slot.kind == SLOT_WHOLE && slot.term == term;
 }
 
+/* False: the answer has no room for it. */
+static bool add_entry(struct repair_said *said, struct entry *entry, size_t *size)
+{
+    CHECK(entry->index > 0);
+    CHECK(said->entry_count < LIMIT_REPAIR_ENTRIES);
+    if (said->entry_count > 0 && *size + entry->size > ENTRIES_SIZE_MAX) {
+        entry_unref(entry);
+        return false;
+    }
+    said->entries[said->entry_count++] = entry;
+    *size += entry->size;
+    return true;
+}
+
+/* The first run of entries that must be read. */
+static void add_need(struct repair_reply *reply, uint64_t index)
+{
+    CHECK(index > 0);
+    CHECK(reply->need_count <= NEED_MAX);
+    if (reply->need_count == 0) {
+        reply->need_index = index;
+        reply->need_count = 1;
+    } else if (reply->need_count < NEED_MAX && reply->need_index + reply->need_count == index) {
+        reply->need_count++;
+    }
+}
+
+/* False: the answer is full. */
+static bool say_want(const struct repair_self *self, const struct repair_want *want,
+                     struct repair_said *said, size_t *size, struct repair_reply *reply)
+{
+    CHECK(want->count > 0);
+    for (uint64_t k = 0; k < want->count && k < LIMIT_REPAIR_ENTRIES; k++) {
+        uint64_t index = want->index + k;
+        bool need = false;
+        if (said->entry_count == LIMIT_REPAIR_ENTRIES) {
+            return false;
+        }
+        if (!is_whole_here(self, index, want->term)) {
+            continue;
+        }
+        struct entry *entry = self->entry(self->context, index, &need);
+        if (entry != NULL) {
+            CHECK(entry->index == index);
+            CHECK(entry->term == want->term);
+            if (!add_entry(said, entry, size)) {
+                return false;
+            }
+        } else if (need) {
+            add_need(reply, index);
+        }
+    }
+    return true;
+}
+
 /* What is in memory now is sent. When nothing is, the first run that is held
  * whole must be read, and the question answered after that. */
 static void say_entries(const struct repair_self *self, const struct repair_question *q,
@@ -121,31 +176,8 @@ static void say_entries(const struct repair_self *self, const struct repair_ques
     said->entries = mem_array(LIMIT_REPAIR_ENTRIES, sizeof(struct entry *));
     size_t size = 0;
     for (size_t i = 0; i < q->want_count; i++) {
-        const struct repair_want *want = &q->wants[i];
-        for (uint64_t k = 0; k < want->count && k < LIMIT_REPAIR_ENTRIES; k++) {
-            uint64_t index = want->index + k;
-            bool need = false;
-            if (size >= ENTRIES_SIZE_MAX || said->entry_count == LIMIT_REPAIR_ENTRIES) {
-                return;
-            }
-            if (!is_whole_here(self, index, want->term)) {
-                continue;
-            }
-            struct entry *entry = self->entry(self->context, index, &need);
-            if (entry != NULL) {
-                CHECK(entry->index == index);
-                CHECK(entry->term == want->term);
-                if (said->entry_count > 0 && size + entry->size > ENTRIES_SIZE_MAX) {
-                    entry_unref(entry);
-                    return;
-                }
-                said->entries[said->entry_count++] = entry;
-                size += entry->size;
-            } else if (need && reply->need_count < NEED_MAX &&
-                       (reply->need_count == 0 || reply->need_index + reply->need_count == index)) {
-                reply->need_index = reply->need_count == 0 ? index : reply->need_index;
-                reply->need_count++;
-            }
+        if (!say_want(self, &q->wants[i], said, &size, reply)) {
+            return;
         }
     }
 }

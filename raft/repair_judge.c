@@ -4,7 +4,10 @@
 #include "base/check.h"
 #include "raft/repair_weak.h"
 
-enum { PEER_BITS = 32 };
+enum {
+    PEER_BITS = 32,
+    REPLACE_ENTRIES_MAX = LIMIT_REPAIR_REPLACE_SIZE_MAX / sizeof(struct entry),
+};
 
 _Static_assert((int)LIMIT_REPAIR_PEERS <= (int)PEER_BITS, "a set of peers fits in a uint32_t");
 
@@ -574,7 +577,7 @@ static bool decide(const struct judge *j, const struct decider *d, uint64_t inde
     if (from == index && agrees_after(j, p, index)) {
         return false; /* only these holes differ: judge_fill() waits for the entries */
     }
-    if (j->replace_too_long) {
+    if (j->replace_too_long || p->said->last - from >= REPLACE_ENTRIES_MAX) {
         return p->source && p->said->snapshot_index > j->base && set_snapshot(out, p);
     }
     if (!set_replace(j, p, from, out)) {

@@ -74,13 +74,14 @@ const struct slot_run *slot_runs_find(const struct slot_runs *r, uint64_t index)
 static struct slot simplified(struct slot slot)
 {
     CHECK(slot.kind == SLOT_WHOLE || slot.kind == SLOT_DAMAGED || slot.kind == SLOT_UNKNOWN);
-    bool can_be_change =
-        slot.kind == SLOT_DAMAGED && slot.type != ENTRY_COMMAND && slot.type != ENTRY_BARRIER;
-    return (struct slot){
-        .kind = slot.kind,
-        .term = slot.kind == SLOT_UNKNOWN ? 0 : slot.term,
-        .type = can_be_change ? ENTRY_CHANGE : 0,
-    };
+    struct slot kept = {.kind = slot.kind, .term = slot.term};
+    if (slot.kind == SLOT_UNKNOWN) {
+        kept.term = 0;
+    } else if (slot.kind == SLOT_DAMAGED && slot.type != ENTRY_COMMAND &&
+               slot.type != ENTRY_BARRIER) {
+        kept.type = ENTRY_CHANGE; /* or not known: it can be one */
+    }
+    return kept;
 }
 
 void slot_runs_scan(struct slot_runs *r, const struct log_view *log, uint64_t first, uint64_t last)

@@ -31,8 +31,19 @@ static const struct judge_peer *find_peer(const struct judge *j, uint64_t id)
     return NULL;
 }
 
-/* What a peer said about one entry. */
-enum said { SILENT, NOT_ASKED, NEVER_HELD, WHOLE, UNPROVED, OTHER_TERM, DAMAGED, UNKNOWN, CUT };
+/* What a peer said about one entry, or, index 0, about checkpoints. */
+enum said {
+    SILENT,
+    NOT_ASKED,
+    NEVER_HELD,
+    WHOLE,
+    UNPROVED,
+    OTHER_TERM,
+    DAMAGED,
+    UNKNOWN,
+    CUT,
+    NO_CHECKPOINT
+};
 
 static const char *const said_texts[] = {
     [SILENT] = "no answer from",
@@ -44,14 +55,17 @@ static const char *const said_texts[] = {
     [DAMAGED] = "damaged at",
     [UNKNOWN] = "unknown at",
     [CUT] = "cut away at",
+    [NO_CHECKPOINT] = "no such checkpoint at",
 };
 
 static enum said said_of(const struct judge_peer *p, uint64_t index, uint64_t term)
 {
     struct slot slot;
-    CHECK(index > 0);
     if (p == NULL || p->said == NULL) {
         return SILENT;
+    }
+    if (index == 0) {
+        return NO_CHECKPOINT;
     }
     if (!repair_said_slot(p->said, index, &slot)) {
         return NOT_ASKED;
@@ -77,7 +91,7 @@ static enum said said_of(const struct judge_peer *p, uint64_t index, uint64_t te
 
 static void put_node(struct buf *b, const struct judge *j, uint64_t id, enum said said)
 {
-    CHECK(said <= CUT);
+    CHECK(said <= NO_CHECKPOINT);
     const char *name = name_of(j, id);
     buf_printf(b, "%s%s node %016" PRIx64, b->size == 0 ? "" : ", ", said_texts[said], id);
     if (name[0] != '\0') {
@@ -89,7 +103,7 @@ static void put_node(struct buf *b, const struct judge *j, uint64_t id, enum sai
 static void put_nodes(struct buf *out, const struct judge *j, uint64_t index, uint64_t term)
 {
     struct buf nodes = {0};
-    CHECK(index > 0);
+    CHECK(index > 0 || j->base_missing);
     for (size_t i = 0; i < j->peer_count; i++) {
         put_node(&nodes, j, j->peers[i].id, said_of(&j->peers[i], index, term));
     }
@@ -156,7 +170,7 @@ char *repair_waiting_text(const struct judge *j)
     uint64_t more = 0;
     if (j->base_missing) {
         buf_printf(&out, "a checkpoint that reaches entry %" PRIu64 ": ", j->base);
-        put_nodes(&out, j, j->base, 0);
+        put_nodes(&out, j, 0, 0);
     }
     for (size_t i = 0; i < j->own->count && !j->base_missing; i++) {
         struct slot_run run = j->own->items[i];

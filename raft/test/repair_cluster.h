@@ -18,6 +18,7 @@ enum {
     CLUSTER_MESSAGES = 24,
     CLUSTER_BATCH = 4,
     CLUSTER_ECHOES = 8,
+    CLUSTER_DIRECT = 64,
 };
 
 #define CLUSTER_NO_TERM UINT64_MAX
@@ -73,6 +74,8 @@ struct cluster {
     struct member members[CLUSTER_NODES];
     struct cluster_message messages[CLUSTER_MESSAGES];
     size_t message_count;
+    struct cluster_message direct[CLUSTER_DIRECT]; /* that arrive at once */
+    size_t direct_count;
     unsigned group[CLUSTER_NODES];             /* links inside a group work */
     struct lab_message echoes[CLUSTER_ECHOES]; /* answers to repairs, to come once more */
 
@@ -288,14 +291,13 @@ static inline void cluster_notice_terms(struct cluster *c)
 
 /* ---- network ---- */
 
-static inline void cluster_deliver(struct cluster *c, const struct cluster_message *m);
-
 static inline bool cluster_linked(const struct cluster *c, size_t a, size_t b)
 {
     return c->group[a] == c->group[b];
 }
 
-/* Most arrive at once, the others later or never; what is overtaken is lost. */
+/* Most arrive at once, see cluster_settle(), the others later or never; what is
+ * overtaken is lost. */
 static inline void cluster_post(struct cluster *c, const struct cluster_message *m)
 {
     bool linked = cluster_linked(c, m->from, m->to);
@@ -312,10 +314,12 @@ static inline void cluster_post(struct cluster *c, const struct cluster_message 
         }
     }
     c->message_count = kept;
-    cluster_deliver(c, m);
+    CHECK(c->direct_count < CLUSTER_DIRECT);
+    c->direct[c->direct_count++] = *m;
 }
 
-static inline void cluster_deliver_late(struct cluster *c)
+/* One of the late ones arrives, and those before it on its link never do. */
+static inline void cluster_post_late(struct cluster *c)
 {
     if (c->message_count == 0) {
         return;
@@ -334,7 +338,8 @@ static inline void cluster_deliver_late(struct cluster *c)
     }
     c->message_count = kept;
     CLUSTER_TRACE(c, "    late message %zu to %zu\n", m.from, m.to);
-    cluster_deliver(c, &m);
+    CHECK(c->direct_count < CLUSTER_DIRECT);
+    c->direct[c->direct_count++] = m;
 }
 
 /* ---- elections ---- */
@@ -648,6 +653,17 @@ static inline void cluster_deliver(struct cluster *c, const struct cluster_messa
     case APPEND_RESULT:
         on_append_result(c, m);
         break;
+    }
+}
+
+/* Delivers what arrives at once, and what is sent in answer. */
+static inline void cluster_settle(struct cluster *c)
+{
+    while (c->direct_count > 0) {
+        struct cluster_message m = c->direct[0];
+        c->direct_count--;
+        memmove(c->direct, c->direct + 1, c->direct_count * sizeof c->direct[0]);
+        cluster_deliver(c, &m);
     }
 }
 

@@ -59,6 +59,7 @@ struct lab_node {
     unsigned starts;
     unsigned cold_until; /* entries below must be read first; raised by a read */
     unsigned reads;
+    uint64_t peers[LAB_NODES]; /* of a PEERS event */
 };
 
 struct lab_message {
@@ -351,23 +352,19 @@ static inline void lab_answer(struct lab *lab, struct lab_message *m)
 
 /* ---- repair ---- */
 
-static inline void lab_step(struct lab *lab, struct lab_node *n, struct repair_event event);
-
-static inline void lab_tell_peers(struct lab *lab, struct lab_node *n)
+static inline struct repair_event lab_peers(struct lab *lab, struct lab_node *n)
 {
-    uint64_t peers[LAB_NODES];
     size_t count = 0;
     for (size_t i = 0; i < lab->node_count; i++) {
         if (i != n->number && lab->nodes[i].up && !lab->cut[n->number][i]) {
-            peers[count++] = lab->nodes[i].id;
+            n->peers[count++] = lab->nodes[i].id;
         }
     }
-    lab_step(lab, n,
-             (struct repair_event){.type = REPAIR_PEERS, .peers = peers, .peer_count = count});
+    return (struct repair_event){.type = REPAIR_PEERS, .peers = n->peers, .peer_count = count};
 }
 
 /* As a node at its start: keeps the term of the first start of a repair (C2). */
-static inline void lab_start(struct lab *lab, struct lab_node *n)
+static inline void lab_begin(struct lab *lab, struct lab_node *n)
 {
     CHECK(n->repair == NULL);
     n->up = true;
@@ -392,7 +389,6 @@ static inline void lab_start(struct lab *lab, struct lab_node *n)
         .ask_interval_ms = LAB_INTERVAL_MS,
     };
     n->repair = repair_start(&options, lab->now_ms, &n->actions);
-    lab_tell_peers(lab, n);
 }
 
 static inline void lab_stop(struct lab_node *n)
@@ -529,76 +525,81 @@ static inline struct repair_event lab_change(struct lab *lab, struct lab_node *n
     return (struct repair_event){.type = REPAIR_TICK};
 }
 
-static inline void lab_restart(struct lab *lab, struct lab_node *n)
-{
-    lab_stop(n);
-    lab_start(lab, n);
-}
-
-/* True: the node crashed at this change. */
-static inline bool lab_run_change(struct lab *lab, struct lab_node *n,
-                                  const struct repair_action *a)
+/* Returns the event that follows. */
+static inline struct repair_event lab_run_change(struct lab *lab, struct lab_node *n,
+                                                 const struct repair_action *a)
 {
     lab->steps++;
     bool crash = lab->steps == lab->crash_at;
-    if (crash && !lab->crash_after) {
-        lab_restart(lab, n);
-        return true;
+    struct repair_event event = {0};
+    if (!crash || lab->crash_after) {
+        event = lab_change(lab, n, a);
     }
-    struct repair_event event = lab_change(lab, n, a);
     if (crash) {
-        lab_restart(lab, n);
-        return true;
+        lab_stop(n);
+        lab_begin(lab, n);
+        event = lab_peers(lab, n);
     }
-    lab_step(lab, n, event);
-    return false;
+    return event;
 }
 
-static inline void lab_run_actions(struct lab *lab, struct lab_node *n, struct repair_actions *list)
+/* True: 'next' follows. */
+static inline bool lab_run_action(struct lab *lab, struct lab_node *n, struct repair_action *a,
+                                  struct repair_event *next)
 {
-    for (size_t i = 0; i < list->count; i++) {
-        struct repair_action *a = &list->items[i];
-        switch (a->type) {
-        case REPAIR_ASK:
-            lab_send(lab, n->number, a->id - 1, true, buf_bytes(&a->message));
-            break;
-        case REPAIR_WAITS:
-            mem_free(n->waits);
-            n->waits = a->text;
-            a->text = NULL;
-            n->waits_said++;
-            break;
-        case REPAIR_DONE:
-            repair_close(n->repair);
-            n->repair = NULL;
-            n->term_began = 0;
-            break;
-        case REPAIR_FILL:
-        case REPAIR_REPLACE:
-        case REPAIR_DROP:
-        case REPAIR_PERSIST_TERM:
-        case REPAIR_SNAPSHOT:
-            if (lab_run_change(lab, n, a)) {
-                return;
-            }
-            break;
-        }
+    switch (a->type) {
+    case REPAIR_ASK:
+        lab_send(lab, n->number, a->id - 1, true, buf_bytes(&a->message));
+        return false;
+    case REPAIR_WAITS:
+        mem_free(n->waits);
+        n->waits = a->text;
+        a->text = NULL;
+        n->waits_said++;
+        return false;
+    case REPAIR_DONE:
+        repair_close(n->repair);
+        n->repair = NULL;
+        n->term_began = 0;
+        return false;
+    case REPAIR_FILL:
+    case REPAIR_REPLACE:
+    case REPAIR_DROP:
+    case REPAIR_PERSIST_TERM:
+    case REPAIR_SNAPSHOT:
+        *next = lab_run_change(lab, n, a);
+        return true;
     }
+    return false;
 }
 
 static inline void lab_step(struct lab *lab, struct lab_node *n, struct repair_event event)
 {
-    if (n->repair == NULL) {
-        return;
+    for (bool more = true; more && n->repair != NULL;) {
+        struct repair_actions list = n->actions;
+        struct err e;
+        n->actions = (struct repair_actions){0};
+        event.now_ms = lab->now_ms;
+        enum err_code code = repair_step(n->repair, &event, &list, &e);
+        CHECK(code == ERR_OK);
+        more = false;
+        for (size_t i = 0; i < list.count; i++) {
+            CHECK(!more); /* a change of the disk is the last action of a step */
+            more = lab_run_action(lab, n, &list.items[i], &event);
+        }
+        repair_actions_deinit(&list);
     }
-    struct repair_actions list = n->actions;
-    n->actions = (struct repair_actions){0};
-    event.now_ms = lab->now_ms;
-    struct err e;
-    enum err_code code = repair_step(n->repair, &event, &list, &e);
-    CHECK(code == ERR_OK);
-    lab_run_actions(lab, n, &list);
-    repair_actions_deinit(&list);
+}
+
+static inline void lab_tell_peers(struct lab *lab, struct lab_node *n)
+{
+    lab_step(lab, n, lab_peers(lab, n));
+}
+
+static inline void lab_start(struct lab *lab, struct lab_node *n)
+{
+    lab_begin(lab, n);
+    lab_tell_peers(lab, n);
 }
 
 static inline void lab_deliver(struct lab *lab, size_t at)

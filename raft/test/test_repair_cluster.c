@@ -223,9 +223,11 @@ static void replicate_some(struct cluster *c, size_t x)
         size_t to = below(c, c->nodes);
         if (to != x) {
             cluster_replicate(c, x, to);
+            cluster_settle(c);
         }
         if (is_unsynced(&c->members[x]) && below(c, 3) > 0) {
             cluster_sync(c, x);
+            cluster_settle(c);
         }
     }
 }
@@ -442,7 +444,7 @@ static void play_step(struct cluster *c, enum step step, uint64_t unknown_of_3)
             step_on(c, step, x, unknown_of_3);
         }
     } else if (step == STEP_LATE) {
-        cluster_deliver_late(c);
+        cluster_post_late(c);
     } else if (step == STEP_LINKS) {
         links(c);
     } else if (step == STEP_CRASH) {
@@ -455,6 +457,7 @@ static void play_step(struct cluster *c, enum step step, uint64_t unknown_of_3)
         CHECK(step == STEP_DAMAGE_AND_START);
         damage_and_start(c, unknown_of_3);
     }
+    cluster_settle(c);
 }
 
 /* ---- after the faults ---- */
@@ -535,6 +538,7 @@ static size_t find_leader(struct cluster *c, size_t round)
     for (size_t k = 0; k < 2 * c->voters && leader == ANY; k++) {
         size_t x = (k + round) % c->voters;
         cluster_elect(c, x);
+        cluster_settle(c);
         leader = is_leader(&c->members[x]) ? x : leader;
     }
     return leader;
@@ -551,6 +555,7 @@ static void serve(struct cluster *c, size_t x, size_t round)
         if (is_unsynced(&c->members[p])) {
             cluster_sync(c, p);
         }
+        cluster_settle(c);
     }
     for (unsigned k = 0; k < 24; k++) {
         for (size_t p = 0; p < c->nodes && is_leader(m); p++) {
@@ -558,6 +563,7 @@ static void serve(struct cluster *c, size_t x, size_t round)
             bool behind = m->match[p] < member_last(m) || follower->commit < m->commit || k == 0;
             if (p != x && follower->running && behind) {
                 cluster_replicate(c, x, p);
+                cluster_settle(c);
             }
         }
     }
@@ -742,7 +748,7 @@ static uint64_t seeds_to_play(void)
 {
     const char *rounds = getenv("TIDEMARK_ROUNDS");
     bool full = rounds != NULL && strcmp(rounds, "full") == 0;
-    return number_of("TIDEMARK_SEEDS", full ? 200000 : 4000);
+    return number_of("TIDEMARK_SEEDS", full ? 200000 : 20000);
 }
 
 TEST(repair_cluster, nothing_committed_is_lost_and_all_that_can_be_is_repaired)
