@@ -50,9 +50,11 @@ uint64_t grpc_blocking_now_ms(struct grpc_blocking *b)
     return uv_now(&b->loop);
 }
 
+/* A timer that is due before the loop polls would not keep it from waiting for the
+ * next one. */
 static void on_timer(uv_timer_t *timer)
 {
-    (void)timer;
+    uv_stop(timer->loop);
 }
 
 void grpc_blocking_step(struct grpc_blocking *b, unsigned timeout_ms)

@@ -165,3 +165,24 @@ TEST(grpc_blocking, steps_through_calls_in_flight)
     EXPECT_UINT(done, 200);
     fixture_close(f);
 }
+
+static void note_fired(uv_timer_t *timer)
+{
+    *(bool *)timer->data = true;
+}
+
+TEST(grpc_blocking, a_step_without_time_does_not_wait_for_other_timers)
+{
+    struct grpc_blocking *b = NULL;
+    REQUIRE_OK(grpc_blocking_open(&b, NULL));
+    bool fired = false;
+    uv_timer_t other = {.data = &fired};
+    REQUIRE_INT(uv_timer_init(grpc_blocking_loop(b), &other), 0);
+    REQUIRE_INT(uv_timer_start(&other, note_fired, 1000, 0), 0);
+    for (int i = 0; i < 5; i++) {
+        grpc_blocking_step(b, 0);
+    }
+    EXPECT(!fired);
+    uv_close((uv_handle_t *)&other, NULL);
+    grpc_blocking_close(b);
+}
