@@ -11,11 +11,9 @@
  *   Welcome ─────────────────────►           up() on both sides
  *   PeerMessage ◄────────────────► PeerMessage
  *
- * A Welcome that asks for a nonce is answered by the Hello (dialer) or Welcome (acceptor)
- * once more; one that refuses ends the connection.
- *
  * A Welcome that asks for a nonce is answered by the Hello (dialer) or Welcome
- * (acceptor) once more, with known_nonce; one that refuses ends the connection.
+ * (acceptor) once more, with known_counter and known_nonce; one that refuses ends
+ * the connection.
  *
  * One link per pair of directories. Of two connections whose other side is in the same
  * start, the one dialed by the lower id wins; if the same side dialed both, that side
@@ -120,7 +118,8 @@ void peer_net_forget(struct peer_net *n, const char *address);
 
 void peer_net_accept(struct peer_net *n, uint64_t offer);
 void peer_net_refuse(struct peer_net *n, uint64_t offer, const struct peer_refusal *refusal);
-/* Not accepted yet: hello() comes again with known_nonce, if the peer can prove it. */
+/* Not accepted yet: hello() comes again with that known_counter and its nonce, or
+ * known_nonce 0 if the peer does not keep it. */
 void peer_net_ask(struct peer_net *n, uint64_t offer, uint64_t start_counter);
 
 /* One message from 'count' parts; copied. False: dropped and counted (no link, or
