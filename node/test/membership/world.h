@@ -46,7 +46,7 @@ enum mutation {
     MUTATION_NO_RAISE,      /* the counter does not rise with an image */
     MUTATION_NOT_ALL_ASKED, /* the founder is content with one answer */
     MUTATION_LATE_ANSWERS,  /* answers count for any question */
-    MUTATION_LATE_REFUSALS, /* a refusal of an older start condemns */
+    MUTATION_ANY_REFUSAL,   /* a refusal condemns, whichever start it names */
     MUTATION_COUNT,
 };
 
@@ -156,9 +156,11 @@ struct world {
     uint64_t id_last;
     size_t id_name[IDS];
     bool id_fault[IDS];
+    bool id_copied[IDS];   /* an image of it was started */
     bool partition[DISKS]; /* on the other side */
     bool name_dead[NAMES];
     unsigned faults;
+    bool many_images; /* a run about identity */
     bool wiped_forming, second_machine;
     struct directory *disks[DISKS];
     struct directory *images[DISKS]; /* NULL: none */
