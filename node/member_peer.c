@@ -113,6 +113,9 @@ static void accept_hello(struct member *m, uint64_t offer, const struct peer_hel
         return;
     }
     note_peer(p, hello);
+    if (hello->cluster_id != m->hard.cluster_id) {
+        return; /* not stored while founding: it is to be said again */
+    }
     Tidemark__Peer__V1__HelloStored stored = TIDEMARK__PEER__V1__HELLO_STORED__INIT;
     stored.start_counter = hello->start_counter;
     stored.cluster_id = hello->cluster_id;
@@ -211,7 +214,7 @@ static void judge(struct member *m, uint64_t offer, const struct peer_hello *hel
         if (offer != 0) {
             m->host.ask(m->host.context, offer, judgement.ask_nonce_of);
         } else {
-            m->host.disconnect(m->host.context, hello->directory_id, "its start must be proved");
+            m->host.disconnect(m->host.context, hello->directory_id, judgement.text);
         }
         break;
     case IDENTITY_UNPROVEN:
