@@ -7,68 +7,10 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "base/hash.h"
 #include "base/mem.h"
 #include "raft/raft_replica.h"
+#include "raft/test/cluster_inside.h"
 #include "raft/test/cluster_trace.h"
-
-enum happening { ON_MESSAGE, ON_LANE, ON_TIMER, ON_LOG_READ, ON_FETCHED, ON_APPLY, ON_CHECKPOINT };
-
-struct happen {
-    uint64_t at_ms;
-    uint64_t sequence;
-    enum happening kind;
-    uint64_t node;
-    unsigned life;
-    uint64_t from;
-    uint64_t a, b, token;
-    uint64_t trailing;
-    struct buf message;
-    struct entry **entries;
-    size_t count;
-    struct cluster_snapshot snapshot;
-};
-
-struct cluster_job {
-    struct cluster_job *next;
-    enum action_type type; /* HARD_STATE, APPEND, INSTALL */
-    uint64_t term;
-    uint64_t id;
-    uint64_t token;
-    struct entry **entries;
-    size_t count;
-    struct cluster_snapshot snapshot;
-};
-
-struct agreed { /* what was applied at an index, by whoever came first */
-    uint64_t term;
-    uint64_t entry;
-    uint64_t chain;
-};
-
-struct cluster {
-    struct cluster_options options;
-    struct random random;
-    uint64_t now_ms;
-    uint64_t sequence;
-    struct cluster_node nodes[CLUSTER_NODES_MAX + 1];
-    bool cut[CLUSTER_NODES_MAX + 1][CLUSTER_NODES_MAX + 1];
-    uint64_t delivered_ms[CLUSTER_NODES_MAX + 1][CLUSTER_NODES_MAX + 1];
-    struct happen *heap;
-    size_t heap_count, heap_capacity;
-    struct agreed *agreed;
-    size_t agreed_count, agreed_capacity;
-    uint64_t *leaders; /* by term */
-    size_t leader_count, leader_capacity;
-    uint64_t acknowledged;
-    uint64_t read_token;
-    uint64_t payload;
-    struct cluster_totals totals;
-    struct actions actions;
-    struct buf trace;
-    unsigned shown; /* bit per enum trace_topic */
-    char refusal[600];
-};
 
 void cluster_fail(const struct cluster *c, const char *format, ...)
 {
@@ -126,74 +68,6 @@ const char *cluster_refusal(const struct cluster *c)
     return c->refusal;
 }
 
-/* --- what happens when --- */
-
-static bool before(const struct happen *a, const struct happen *b)
-{
-    return a->at_ms != b->at_ms ? a->at_ms < b->at_ms : a->sequence < b->sequence;
-}
-
-static void swap(struct happen *a, struct happen *b)
-{
-    struct happen x = *a;
-    *a = *b;
-    *b = x;
-}
-
-static void schedule(struct cluster *c, struct happen *h)
-{
-    h->sequence = c->sequence++;
-    c->heap = mem_grow(c->heap, &c->heap_capacity, c->heap_count + 1, sizeof *c->heap);
-    size_t i = c->heap_count++;
-    c->heap[i] = *h;
-    while (i > 0 && before(&c->heap[i], &c->heap[(i - 1) / 2])) {
-        swap(&c->heap[i], &c->heap[(i - 1) / 2]);
-        i = (i - 1) / 2;
-    }
-}
-
-static struct happen take_next(struct cluster *c)
-{
-    struct happen first = c->heap[0];
-    c->heap[0] = c->heap[--c->heap_count];
-    for (size_t i = 0;;) {
-        size_t child = 2 * i + 1;
-        if (child >= c->heap_count) {
-            break;
-        }
-        if (child + 1 < c->heap_count && before(&c->heap[child + 1], &c->heap[child])) {
-            child++;
-        }
-        if (!before(&c->heap[child], &c->heap[i])) {
-            break;
-        }
-        swap(&c->heap[child], &c->heap[i]);
-        i = child;
-    }
-    return first;
-}
-
-static void drop_entries(struct entry **entries, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        entry_unref(entries[i]);
-    }
-    mem_free((void *)entries);
-}
-
-static void happen_deinit(struct happen *h)
-{
-    buf_deinit(&h->message);
-    drop_entries(h->entries, h->count);
-}
-
-static struct happen happens_in(const struct cluster *c, enum happening kind,
-                                const struct cluster_node *n, uint64_t delay_ms)
-{
-    return (struct happen){
-        .at_ms = c->now_ms + delay_ms, .kind = kind, .node = n->id, .life = n->life};
-}
-
 struct cluster_node *cluster_node(struct cluster *c, uint64_t id)
 {
     CHECK(id >= 1 && id <= c->options.nodes);
@@ -230,236 +104,6 @@ uint64_t cluster_acknowledged(const struct cluster *c)
     return c->acknowledged;
 }
 
-/* --- disks --- */
-
-static uint64_t disk_last(const struct cluster_disk *d)
-{
-    return d->first + d->count - 1;
-}
-
-static struct entry *disk_entry(const struct cluster_disk *d, uint64_t index)
-{
-    return index < d->first || index > disk_last(d) ? NULL : d->entries[index - d->first];
-}
-
-static void disk_truncate(struct cluster_disk *d, uint64_t index)
-{
-    while (d->count > 0 && disk_last(d) >= index) {
-        d->count--;
-        entry_unref(d->entries[d->count]);
-    }
-}
-
-static void disk_append(struct cluster *c, struct cluster_disk *d, struct entry *const *entries,
-                        size_t count)
-{
-    if (count == 0) {
-        return;
-    }
-    if (entries[0]->index < d->first || entries[0]->index > disk_last(d) + 1) {
-        cluster_fail(c, "append of %" PRIu64 " to a log of %" PRIu64 " .. %" PRIu64,
-                     entries[0]->index, d->first, disk_last(d));
-    }
-    c->totals.truncations += entries[0]->index <= disk_last(d) ? 1 : 0;
-    disk_truncate(d, entries[0]->index);
-    for (size_t i = 0; i < count; i++) {
-        d->entries =
-            mem_grow((void *)d->entries, &d->capacity, d->count + 1, sizeof(struct entry *));
-        d->entries[d->count++] = entry_ref(entries[i]);
-    }
-}
-
-static void disk_cut(struct cluster_disk *d, uint64_t index)
-{
-    while (d->count > 0 && d->first <= index) {
-        entry_unref(d->entries[0]);
-        memmove((void *)d->entries, (void *)(d->entries + 1),
-                (d->count - 1) * sizeof(struct entry *));
-        d->count--;
-        d->first++;
-    }
-    d->first = d->first <= index ? index + 1 : d->first;
-}
-
-static void keep_snapshot(struct cluster_node *n, const struct cluster_snapshot *s)
-{
-    memmove(n->snapshots + 1, n->snapshots, (CLUSTER_SNAPSHOTS - 1) * sizeof n->snapshots[0]);
-    n->snapshots[0] = *s;
-    n->disk.snapshot = *s;
-}
-
-/* --- the log lane --- */
-
-static void run_lane(struct cluster *c, struct cluster_node *n)
-{
-    struct cluster_job *job = n->lane_first;
-    if (job == NULL || n->disk_held || n->lane_free_ms != 0) {
-        return;
-    }
-    uint64_t delay = random_between(&c->random, c->options.disk_min_ms, c->options.disk_max_ms);
-    n->lane_free_ms = c->now_ms + delay;
-    struct happen h = happens_in(c, ON_LANE, n, delay);
-    schedule(c, &h);
-}
-
-static void push_job(struct cluster_job **first, struct cluster_job **last, struct cluster_job *job)
-{
-    job->next = NULL;
-    if (*last == NULL) {
-        *first = job;
-    } else {
-        (*last)->next = job;
-    }
-    *last = job;
-}
-
-static void pop_job(struct cluster_job **first, struct cluster_job **last)
-{
-    *first = (*first)->next;
-    *last = *first == NULL ? NULL : *last;
-}
-
-static void push_lane(struct cluster *c, struct cluster_node *n, struct cluster_job *job)
-{
-    push_job(&n->lane_first, &n->lane_last, job);
-    run_lane(c, n);
-}
-
-static void job_close(struct cluster_job *job)
-{
-    drop_entries(job->entries, job->count);
-    mem_free(job);
-}
-
-static void drop_jobs(struct cluster_job **first, struct cluster_job **last)
-{
-    while (*first != NULL) {
-        struct cluster_job *job = *first;
-        pop_job(first, last);
-        job_close(job);
-    }
-}
-
-static void step(struct cluster *c, struct cluster_node *n, struct event *event);
-
-static void install(struct cluster *c, struct cluster_node *n, const struct cluster_snapshot *s)
-{
-    disk_truncate(&n->disk, n->disk.first);
-    n->disk.first = s->index + 1;
-    keep_snapshot(n, s);
-    drop_jobs(&n->apply_first, &n->apply_last);
-    n->applied = s->index;
-    n->applied_term = s->term;
-    n->hash = s->hash;
-    n->configuration = s->configuration;
-    c->totals.installs++;
-}
-
-static void on_lane(struct cluster *c, struct cluster_node *n)
-{
-    n->lane_free_ms = 0;
-    if (n->disk_held || n->lane_first == NULL) {
-        return;
-    }
-    struct cluster_job *job = n->lane_first;
-    pop_job(&n->lane_first, &n->lane_last);
-    struct event event = {.type = EVENT_HARD_STATE_DURABLE};
-    if (job->type == ACTION_HARD_STATE) {
-        if (job->term < n->disk.term ||
-            (job->term == n->disk.term && n->disk.voted_for != 0 && job->id != n->disk.voted_for)) {
-            cluster_fail(c, "node %" PRIu64 ": a promise of term %" PRIu64 " is taken back", n->id,
-                         n->disk.term);
-        }
-        n->disk.term = job->term;
-        n->disk.voted_for = job->id;
-    } else if (job->type == ACTION_APPEND) {
-        disk_append(c, &n->disk, job->entries, job->count);
-        event.type = EVENT_APPEND_DURABLE;
-        event.token = job->token;
-        event.index = job->entries[job->count - 1]->index;
-        event.term = job->entries[job->count - 1]->term;
-    } else {
-        install(c, n, &job->snapshot);
-        event.type = EVENT_INSTALLED;
-        event.index = job->snapshot.index;
-        event.term = job->snapshot.term;
-    }
-    job_close(job);
-    run_lane(c, n);
-    step(c, n, &event);
-}
-
-/* --- the state machine --- */
-
-static void apply_one(struct cluster *c, struct cluster_node *n, const struct entry *entry)
-{
-    uint64_t index = entry->index;
-    if (index != n->applied + 1) {
-        cluster_fail(c, "node %" PRIu64 " applies %" PRIu64 " after %" PRIu64, n->id, index,
-                     n->applied);
-    }
-    uint64_t h = hash64(entry_payload(entry)) + (uint64_t)entry->type;
-    uint64_t mixed[2] = {n->hash, h};
-    n->hash = hash64(bytes_of(mixed, sizeof mixed));
-    n->applied = index;
-    n->applied_term = entry->term;
-    if (entry->type == ENTRY_CHANGE &&
-        configuration_decode(entry_payload(entry), index, &n->configuration, NULL) != ERR_OK) {
-        cluster_fail(c, "entry %" PRIu64 " is no configuration", index);
-    }
-    while (c->agreed_count <= index) {
-        c->agreed =
-            mem_grow(c->agreed, &c->agreed_capacity, c->agreed_count + 1, sizeof *c->agreed);
-        c->agreed[c->agreed_count++] = (struct agreed){0};
-    }
-    struct agreed *a = &c->agreed[index];
-    if (a->term == 0) {
-        *a = (struct agreed){entry->term, h, n->hash};
-        c->totals.commits++;
-    } else if (a->term != entry->term || a->entry != h || a->chain != n->hash) {
-        cluster_fail(c, "node %" PRIu64 " applies another entry at %" PRIu64, n->id, index);
-    }
-    size_t kept = 0;
-    for (size_t i = 0; i < n->submit_count; i++) {
-        struct cluster_open open = n->submits[i];
-        if (open.index > index) {
-            n->submits[kept++] = open;
-        } else if (open.index == index && open.term == entry->term) {
-            c->totals.acknowledged++;
-            c->acknowledged = index > c->acknowledged ? index : c->acknowledged;
-        }
-    }
-    n->submit_count = kept;
-}
-
-static void run_apply(struct cluster *c, struct cluster_node *n)
-{
-    if (n->apply_first == NULL || n->apply_held || n->apply_runs) {
-        return;
-    }
-    n->apply_runs = true;
-    struct happen h =
-        happens_in(c, ON_APPLY, n, random_between(&c->random, 0, c->options.apply_max_ms));
-    schedule(c, &h);
-}
-
-static void on_apply(struct cluster *c, struct cluster_node *n)
-{
-    struct cluster_job *job = n->apply_first;
-    n->apply_runs = false;
-    if (n->apply_held || job == NULL) {
-        return;
-    }
-    pop_job(&n->apply_first, &n->apply_last);
-    for (size_t i = 0; i < job->count; i++) {
-        apply_one(c, n, job->entries[i]);
-    }
-    job_close(job);
-    run_apply(c, n);
-    struct event event = {.type = EVENT_APPLIED, .index = n->applied};
-    step(c, n, &event);
-}
-
 /* --- the network --- */
 
 static void transmit(struct cluster *c, uint64_t from, uint64_t to, struct buf *message)
@@ -482,7 +126,7 @@ static void transmit(struct cluster *c, uint64_t from, uint64_t to, struct buf *
         }
         h.from = from;
         buf_put(&h.message, message->data, message->size);
-        schedule(c, &h);
+        cluster_schedule(c, &h);
     }
     buf_deinit(message);
 }
@@ -528,123 +172,28 @@ static void on_read_done(struct cluster *c, struct cluster_node *n, const struct
     cluster_fail(c, "node %" PRIu64 " answers a read that nobody asked", n->id);
 }
 
-static void on_install(struct cluster *c, struct cluster_node *n, const struct action *a)
-{
-    struct happen h = happens_in(c, ON_FETCHED, n, c->options.fetch_ms);
-    h.from = a->id;
-    h.a = a->index;
-    h.b = a->term;
-    h.snapshot.configuration = *a->configuration;
-    schedule(c, &h);
-    c->totals.snapshots++;
-}
-
-static void restart(struct cluster *c, struct cluster_node *n)
-{
-    cluster_crash(c, n->id, false);
-    cluster_start(c, n->id);
-}
-
-static void on_fetched(struct cluster *c, struct cluster_node *n, const struct happen *h)
-{
-    struct cluster_node *source = &c->nodes[h->from];
-    struct cluster_job *job = NULL;
-    for (size_t i = 0; source->up && i < CLUSTER_SNAPSHOTS; i++) {
-        if (source->snapshots[i].index == h->a && source->snapshots[i].term == h->b) {
-            job = mem_zalloc(sizeof *job);
-            job->type = ACTION_INSTALL;
-            job->snapshot = source->snapshots[i];
-        }
-    }
-    if (source->up) {
-        struct event ended = {.type = EVENT_SNAPSHOT_ENDED, .id = n->id};
-        step(c, source, &ended);
-    }
-    if (job == NULL) {
-        restart(c, n); /* the snapshot is gone: back to what the disk holds */
-        return;
-    }
-    if (!configuration_equal(&job->snapshot.configuration, &h->snapshot.configuration)) {
-        cluster_fail(c, "snapshot %" PRIu64 " comes with another configuration", h->a);
-    }
-    push_lane(c, n, job);
-}
-
-static void on_read_log(struct cluster *c, struct cluster_node *n, const struct action *a)
-{
-    struct happen h =
-        happens_in(c, ON_LOG_READ, n,
-                   random_between(&c->random, c->options.disk_min_ms, c->options.disk_max_ms));
-    h.a = a->index;
-    h.b = a->count;
-    h.token = a->token;
-    schedule(c, &h);
-    c->totals.log_reads++;
-}
-
-static void on_log_read(struct cluster *c, struct cluster_node *n, const struct happen *h)
-{
-    struct entry *found[RAFT_FEED_ENTRIES];
-    struct event event = {.type = EVENT_LOG_READ, .index = h->a, .token = h->token};
-    uint64_t most = 1 + random_below(&c->random, h->b);
-    while (event.count < most) {
-        found[event.count] = disk_entry(&n->disk, h->a + event.count);
-        if (found[event.count] == NULL) {
-            break;
-        }
-        event.count++;
-    }
-    event.entries = found;
-    step(c, n, &event);
-}
-
-static struct cluster_job *job_of(struct action *a)
-{
-    struct cluster_job *job = mem_zalloc(sizeof *job);
-    job->type = a->type;
-    job->term = a->term;
-    job->id = a->id;
-    job->token = a->token;
-    job->entries = a->entries;
-    job->count = a->count;
-    a->entries = NULL;
-    a->count = 0;
-    return job;
-}
-
-static void on_write(struct cluster *c, struct cluster_node *n, struct action *a)
-{
-    push_lane(c, n, job_of(a));
-}
-
-static void on_apply_action(struct cluster *c, struct cluster_node *n, struct action *a)
-{
-    push_job(&n->apply_first, &n->apply_last, job_of(a));
-    run_apply(c, n);
-}
-
 static void perform(struct cluster *c, struct cluster_node *n, struct action *a)
 {
     switch (a->type) {
     case ACTION_HARD_STATE:
     case ACTION_APPEND:
-        on_write(c, n, a);
+        cluster_on_write(c, n, a);
         break;
     case ACTION_SEND:
         transmit(c, n->id, a->id, &a->message);
         break;
     case ACTION_READ_LOG:
-        on_read_log(c, n, a);
+        cluster_on_read_log(c, n, a);
         break;
     case ACTION_APPLY:
-        on_apply_action(c, n, a);
+        cluster_on_apply_action(c, n, a);
         break;
     case ACTION_READ_READY:
     case ACTION_READ_FAILED:
         on_read_done(c, n, a);
         break;
     case ACTION_INSTALL:
-        on_install(c, n, a);
+        cluster_on_install(c, n, a);
         break;
     case ACTION_ROLE:
         on_role(c, n, a);
@@ -653,7 +202,7 @@ static void perform(struct cluster *c, struct cluster_node *n, struct action *a)
         n->change_failed = a->reason;
         break;
     case ACTION_CUT_OK:
-        disk_cut(&n->disk, a->index);
+        cluster_disk_cut(&n->disk, a->index);
         break;
     case ACTION_CONFIGURATION:
         break;
@@ -670,8 +219,8 @@ static void set_timer(struct cluster *c, struct cluster_node *n)
         return;
     }
     n->timer_ms = due;
-    struct happen h = happens_in(c, ON_TIMER, n, due - c->now_ms);
-    schedule(c, &h);
+    struct happen h = cluster_happens_in(c, ON_TIMER, n, due - c->now_ms);
+    cluster_schedule(c, &h);
 }
 
 /* Takes the list away from the cluster, because an action may lead to another step. */
@@ -710,7 +259,7 @@ enum err_code cluster_event(struct cluster *c, uint64_t id, struct event *event,
     return code;
 }
 
-static void step(struct cluster *c, struct cluster_node *n, struct event *event)
+void cluster_step(struct cluster *c, struct cluster_node *n, struct event *event)
 {
     struct err e;
     if (cluster_event(c, n->id, event, &e) != ERR_OK) {
@@ -770,10 +319,11 @@ void cluster_crash(struct cluster *c, uint64_t id, bool torn)
     note_fault(c, id, "crashes");
     struct cluster_job *first = n->lane_first;
     if (torn && first != NULL && first->type == ACTION_APPEND) {
-        disk_append(c, &n->disk, first->entries, random_below(&c->random, first->count + 1));
+        cluster_disk_append(c, &n->disk, first->entries,
+                            random_below(&c->random, first->count + 1));
     }
-    drop_jobs(&n->lane_first, &n->lane_last);
-    drop_jobs(&n->apply_first, &n->apply_last);
+    cluster_drop_jobs(&n->lane_first, &n->lane_last);
+    cluster_drop_jobs(&n->apply_first, &n->apply_last);
     n->lane_free_ms = 0;
     replica_close(n->replica);
     n->replica = NULL;
@@ -808,7 +358,7 @@ void cluster_hold_disk(struct cluster *c, uint64_t id, bool held)
     n->disk_held = held;
     if (!held) {
         n->lane_free_ms = 0;
-        run_lane(c, n);
+        cluster_run_lane(c, n);
     }
 }
 
@@ -816,7 +366,7 @@ void cluster_hold_apply(struct cluster *c, uint64_t id, bool held)
 {
     struct cluster_node *n = cluster_node(c, id);
     n->apply_held = held;
-    run_apply(c, n);
+    cluster_run_apply(c, n);
 }
 
 /* --- requests --- */
@@ -841,7 +391,7 @@ enum err_code cluster_submit(struct cluster *c, uint64_t id, size_t count, size_
         n->submits[n->submit_count++] = (struct cluster_open){first + i, term};
         c->totals.submitted++;
     }
-    drop_entries(entries, count);
+    cluster_drop_entries(entries, count);
     return code;
 }
 
@@ -916,33 +466,16 @@ bool cluster_checkpoint(struct cluster *c, uint64_t id, uint64_t trailing)
     if (!n->up || n->checkpoint_running || n->applied <= n->disk.snapshot.index) {
         return false;
     }
-    struct happen h =
-        happens_in(c, ON_CHECKPOINT, n,
-                   random_between(&c->random, c->options.disk_min_ms, c->options.disk_max_ms));
+    struct happen h = cluster_happens_in(
+        c, ON_CHECKPOINT, n,
+        random_between(&c->random, c->options.disk_min_ms, c->options.disk_max_ms));
     h.snapshot = (struct cluster_snapshot){
         .index = n->applied, .hash = n->hash, .configuration = n->configuration};
     h.snapshot.term = n->applied_term;
     h.trailing = trailing;
     n->checkpoint_running = true;
-    schedule(c, &h);
+    cluster_schedule(c, &h);
     return true;
-}
-
-static void on_checkpoint(struct cluster *c, struct cluster_node *n, const struct happen *h)
-{
-    const struct cluster_snapshot *s = &h->snapshot;
-    n->checkpoint_running = false;
-    if (s->index > n->disk.snapshot.index) {
-        keep_snapshot(n, s);
-    }
-    struct event event = {
-        .type = EVENT_CHECKPOINT,
-        .index = s->index,
-        .term = s->term,
-        .cut = s->index > h->trailing ? s->index - h->trailing : 0,
-        .configuration = &s->configuration,
-    };
-    step(c, n, &event);
 }
 
 /* --- running --- */
@@ -960,29 +493,29 @@ static void happen_now(struct cluster *c, struct happen *h)
             event.type = EVENT_MESSAGE;
             event.id = h->from;
             event.message = buf_bytes(&h->message);
-            step(c, n, &event);
+            cluster_step(c, n, &event);
         }
         break;
     case ON_LANE:
-        on_lane(c, n);
+        cluster_on_lane(c, n);
         break;
     case ON_TIMER:
         if (n->timer_ms == h->at_ms) {
             n->timer_ms = 0;
-            step(c, n, &event);
+            cluster_step(c, n, &event);
         }
         break;
     case ON_LOG_READ:
-        on_log_read(c, n, h);
+        cluster_on_log_read(c, n, h);
         break;
     case ON_FETCHED:
-        on_fetched(c, n, h);
+        cluster_on_fetched(c, n, h);
         break;
     case ON_APPLY:
-        on_apply(c, n);
+        cluster_on_apply(c, n);
         break;
     case ON_CHECKPOINT:
-        on_checkpoint(c, n, h);
+        cluster_on_checkpoint(c, n, h);
         break;
     }
 }
@@ -991,10 +524,10 @@ void cluster_run(struct cluster *c, uint64_t ms)
 {
     uint64_t until = c->now_ms + ms;
     while (c->heap_count > 0 && c->heap[0].at_ms <= until) {
-        struct happen h = take_next(c);
+        struct happen h = cluster_take_next(c);
         c->now_ms = h.at_ms > c->now_ms ? h.at_ms : c->now_ms;
         happen_now(c, &h);
-        happen_deinit(&h);
+        cluster_happen_deinit(&h);
     }
     c->now_ms = until;
 }
@@ -1074,7 +607,7 @@ static void found(struct cluster *c)
         n->disk.first = 1;
         if (i <= c->options.voters) {
             struct entry *entry = entry_new(ENTRY_CHANGE, 1, 1, buf_bytes(&payload));
-            disk_append(c, &n->disk, &entry, 1);
+            cluster_disk_append(c, &n->disk, &entry, 1);
             n->disk.term = 1;
             entry_unref(entry);
         }
@@ -1105,13 +638,13 @@ void cluster_close(struct cluster *c)
     for (uint64_t i = 1; i <= c->options.nodes; i++) {
         struct cluster_node *n = &c->nodes[i];
         cluster_crash(c, i, false);
-        disk_truncate(&n->disk, n->disk.first);
+        cluster_disk_truncate(&n->disk, n->disk.first);
         mem_free((void *)n->disk.entries);
         mem_free(n->submits);
         mem_free(n->reads);
     }
     for (size_t i = 0; i < c->heap_count; i++) {
-        happen_deinit(&c->heap[i]);
+        cluster_happen_deinit(&c->heap[i]);
     }
     actions_deinit(&c->actions);
     buf_deinit(&c->trace);
