@@ -36,6 +36,8 @@ void configuration_encode(const struct configuration *c, struct buf *out)
 
 static enum err_code decode_server(struct cursor *in, struct server *s, struct err *e)
 {
+    CHECK(in != NULL);
+    CHECK(s != NULL);
     s->id = cursor_u64(in);
     uint8_t role = cursor_u8(in);
     cursor_str(in, s->address, sizeof s->address);
@@ -75,6 +77,7 @@ enum err_code configuration_decode(struct bytes b, uint64_t index, struct config
         if (configuration_find(out, server.id) != NULL) {
             return err_set(e, ERR_CORRUPT, "configuration: server %016" PRIx64 " twice", server.id);
         }
+        CHECK(out->count < LIMIT_NODES_MAX);
         out->servers[out->count] = server;
         out->count++;
     }
@@ -150,6 +153,7 @@ static enum err_code check_added(const struct configuration *from, const struct 
             return err_set(e, ERR_INVALID, "adding a server changes server %zu as well", i);
         }
     }
+    CHECK(from->count < LIMIT_NODES_MAX);
     const struct server *added = &to->servers[from->count];
     if (added->id == 0 || configuration_find(from, added->id) != NULL) {
         return err_set(e, ERR_INVALID, "the added server has no id of its own");

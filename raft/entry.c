@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "raft/entry.h"
 
+#include <limits.h>
 #include <string.h>
 
 #include "base/check.h"
@@ -40,6 +41,7 @@ void entry_unref(struct entry *e)
     /* Release: what this thread read or wrote is done. Acquire: whoever frees sees it. */
     unsigned before = atomic_fetch_sub_explicit(&e->references, 1, memory_order_acq_rel);
     CHECK(before > 0);
+    CHECK(before < UINT_MAX / 2); /* a freed entry given back again */
     if (before == 1) {
         mem_free(e);
     }

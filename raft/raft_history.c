@@ -52,6 +52,7 @@ void raft_history_push(struct raft_history *h, const struct configuration *c)
 bool raft_history_truncate(struct raft_history *h, uint64_t index)
 {
     CHECK(index > h->items[0].index);
+    CHECK(h->count > 0);
     size_t before = h->count;
     while (h->count > 1 && h->items[h->count - 1].index >= index) {
         h->count--;
@@ -63,6 +64,7 @@ bool raft_history_truncate(struct raft_history *h, uint64_t index)
 void raft_history_cut(struct raft_history *h, uint64_t index)
 {
     CHECK(index >= h->items[0].index);
+    CHECK(h->count > 0);
     size_t gone = 0;
     while (gone + 1 < h->count && h->items[gone + 1].index <= index) {
         gone++;
@@ -78,6 +80,7 @@ void raft_history_reset(struct raft_history *h, const struct configuration *base
 {
     static const struct configuration none;
     CHECK(base == NULL || base->count > 0);
+    CHECK(base == NULL || base->index > 0);
     h->count = 0;
     push(h, base == NULL ? &none : base);
     check_invariants(h);

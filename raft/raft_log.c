@@ -27,6 +27,7 @@ static struct entry **slot(const struct raft_log *l, uint64_t index)
 size_t raft_log_entry_bytes(const struct entry *e)
 {
     CHECK(e != NULL);
+    CHECK(atomic_load_explicit(&e->references, memory_order_relaxed) > 0);
     return sizeof *e + e->size;
 }
 
@@ -67,6 +68,7 @@ static void grow_slots(struct raft_log *l)
 {
     size_t capacity = l->slot_capacity == 0 ? SLOTS_MIN : l->slot_capacity * 2;
     CHECK(capacity > l->slot_capacity);
+    CHECK((capacity & (capacity - 1)) == 0);
     struct entry **slots = mem_array(capacity, sizeof(struct entry *));
     for (uint64_t i = l->cache_first; i <= l->last; i++) {
         slots[i & (capacity - 1)] = *slot(l, i);
@@ -218,6 +220,7 @@ size_t raft_log_cached(const struct raft_log *l)
 void raft_log_evict(struct raft_log *l, size_t bytes_max, uint64_t free_to)
 {
     CHECK(free_to <= l->last);
+    CHECK(l->bytes > 0 || raft_log_cached(l) == 0);
     while (l->bytes > bytes_max && l->cache_first <= free_to && l->cache_first <= l->last) {
         drop_slot(l, l->cache_first);
         l->cache_first++;

@@ -27,6 +27,7 @@ static void *budget_alloc(void *context, size_t size)
 {
     struct budget *b = context;
     CHECK(b != NULL);
+    CHECK(b->left <= 2 * (size_t)LIMIT_FRAME_SIZE_MAX + UNPACKED_FIXED_SIZE);
     if (size > b->left) {
         return NULL;
     }
@@ -123,6 +124,7 @@ static enum err_code decode_entries(const Tidemark__Peer__V1__AppendEntries *in,
                                     struct raft_packet *out, struct err *e)
 {
     CHECK(in->n_entries <= LIMIT_APPEND_ENTRIES_MAX);
+    CHECK(in->term >= in->prev_log_term);
     CHECK(out->entries == NULL);
     uint64_t term = in->prev_log_term;
     for (size_t i = 0; i < in->n_entries; i++) {
@@ -240,6 +242,7 @@ static enum err_code decode_round(enum raft_message_kind kind, uint64_t term, ui
                                   struct raft_packet *out)
 {
     CHECK(kind == RAFT_MESSAGE_PING || kind == RAFT_MESSAGE_PONG);
+    CHECK(out != NULL);
     out->kind = kind;
     out->term = term;
     out->round = round;
@@ -250,6 +253,7 @@ static enum err_code decode_body(const Tidemark__Peer__V1__RaftMessage *in, stru
                                  struct err *e)
 {
     CHECK(out->kind == RAFT_MESSAGE_CORE);
+    CHECK(out->core.server_id != 0);
     switch (in->body_case) {
     case TIDEMARK__PEER__V1__RAFT_MESSAGE__BODY_REQUEST_VOTE:
         return decode_request_vote(in->request_vote, out, e);

@@ -124,6 +124,7 @@ static void receive_append(struct replica *r, struct raft_packet *p)
     CHECK(p->count == p->core.append_entries.n_entries);
     const struct raft_append_entries *append = &p->core.append_entries;
     uint64_t term = append->term;
+    CHECK(term > 0);
     if (reply_to_stale(r, p) || is_second_leader(r, term)) {
         return;
     }

@@ -97,6 +97,7 @@ static void send_neutral(struct replica *r, struct raft_peer *peer)
     if (is_surplus(r, peer)) {
         return;
     }
+    CHECK(peer->id != r->options.id);
     struct raft_packet p;
     raft_guard_neutral(&p, peer->id, raft_current_term(&r->core));
     raft_send_packet(r, peer->id, &p);

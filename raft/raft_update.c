@@ -155,6 +155,7 @@ static void perform_hard_state(struct replica *r)
     if (term == r->hard_term && vote == r->hard_vote) {
         return;
     }
+    CHECK(term > 0);
     if (term != r->hard_term) {
         r->leader_id = 0;
         r->leader_heard_ms = 0;
@@ -358,6 +359,7 @@ static void report_role(struct replica *r)
         return;
     }
     CHECK(term >= r->role_term);
+    CHECK(term == r->hard_term);
     r->role = role;
     r->role_term = term;
     r->role_leader = leader;

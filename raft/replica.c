@@ -226,6 +226,7 @@ void replica_close(struct replica *r)
         return;
     }
     CHECK(r->actions == NULL);
+    CHECK(r->log.first > 0);
     raft_close(&r->core, NULL);
     raft_log_deinit(&r->log);
     raft_history_deinit(&r->history);
@@ -241,6 +242,7 @@ static uint64_t core_deadline(const struct replica *r)
 {
     uint64_t timeout = raft_timeout(&r->core);
     CHECK(r->options.heartbeat_ms > 0);
+    CHECK(r->options.election_ms > r->options.heartbeat_ms);
     return raft_guard_timeout(&r->guards, timeout, r->timeout_ms, r->options.heartbeat_ms);
 }
 
@@ -261,6 +263,7 @@ static void on_tick(struct replica *r)
 static size_t find_append(const struct replica *r, const struct event *event)
 {
     CHECK(r->append_count <= r->append_capacity);
+    CHECK(event->type == EVENT_APPEND_DURABLE);
     for (size_t i = 0; i < r->append_count; i++) {
         const struct raft_append_out *out = &r->appends[i];
         if (event->token != 0 ? out->token == event->token
@@ -341,6 +344,7 @@ static enum err_code on_timers(struct replica *r, const struct event *event, str
 static enum err_code dispatch(struct replica *r, struct event *event, struct err *e)
 {
     CHECK(!r->stopped);
+    CHECK(r->actions != NULL);
     switch (event->type) {
     case EVENT_TICK:
         on_tick(r);
