@@ -12,6 +12,7 @@ const struct cli_command *commands_all(size_t *count)
     static size_t all_count;
     if (all_count == 0) {
         const struct cli_commands parts[] = {
+            commands_of_import(),
             commands_of_program(),
         };
         for (size_t p = 0; p < sizeof parts / sizeof parts[0]; p++) {
