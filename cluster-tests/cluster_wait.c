@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The part of cluster.h that waits for what nodes say about themselves. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cluster-tests/cluster.h"
+
+enum { STATUS_LIMIT_MS = 1000, TURN_MS = 10, HASH_SIZE = 64 };
+
+bool cluster_status(struct cluster *c, size_t node, struct node_status *out)
+{
+    const struct process *p = cluster_process(c, node);
+    struct err e;
+    if (p->id == 0 || p->paused) {
+        return false;
+    }
+    struct node_client client = *cluster_client(c, node);
+    client.timeout_ms = STATUS_LIMIT_MS;
+    return node_status_get(&client, out, &e) == ERR_OK;
+}
+
+void cluster_wait(struct cluster *c, cluster_condition *condition, void *context, unsigned limit_ms,
+                  const char *what)
+{
+    unsigned limit = limit_ms == 0 ? (unsigned)CLUSTER_WAIT_MS : limit_ms;
+    uint64_t end_us = process_now_us() + UINT64_C(1000) * limit;
+    while (!condition(c, context)) {
+        if (process_now_us() > end_us) {
+            cluster_fail(c, "after %u ms: %s", limit, what);
+        }
+        cluster_turn(c, TURN_MS);
+    }
+}
+
+size_t cluster_leader(struct cluster *c)
+{
+    size_t leader = cluster_size(c);
+    uint64_t term = 0;
+    for (size_t i = 0; i < cluster_size(c); i++) {
+        struct node_status s;
+        if (cluster_status(c, i, &s) &&
+            ((s.role == NODE_LEADER && s.term > term) || s.role == NODE_STANDALONE)) {
+            leader = i;
+            term = s.term;
+        }
+    }
+    return leader;
+}
+
+struct survey {
+    size_t count; /* nodes that run and are not paused */
+    struct node_status nodes[CLUSTER_NODES_MAX];
+    size_t leader; /* as in cluster_leader() */
+    bool complete; /* all have answered */
+    uint64_t
+        target; /* index that all must apply: what was committed when a leader was first seen */
+    char why[1024];
+};
+
+static void ask_all(struct cluster *c, struct survey *s)
+{
+    uint64_t term = 0;
+    s->count = 0;
+    s->leader = cluster_size(c);
+    s->complete = true;
+    for (size_t i = 0; i < cluster_size(c); i++) {
+        const struct process *p = cluster_process(c, i);
+        if (p->id == 0 || p->paused) {
+            continue;
+        }
+        struct node_status *n = &s->nodes[s->count];
+        if (!cluster_status(c, i, n)) {
+            s->complete = false;
+            continue;
+        }
+        s->count++;
+        if ((n->role == NODE_LEADER && n->term > term) || n->role == NODE_STANDALONE) {
+            s->leader = i;
+            term = n->term;
+        }
+    }
+}
+
+static bool is_healthy(const struct node_status *n, const struct node_status *leader,
+                       uint64_t target)
+{
+    return n->healthy && n->raft.holes == 0 && n->local.holes == 0 &&
+           (n->role == NODE_STANDALONE ||
+            (n->leader_id == leader->id && n->term == leader->term && n->applied_index >= target &&
+             n->cluster_id == leader->cluster_id));
+}
+
+static const struct node_status *find(const struct survey *s, const char *name)
+{
+    for (size_t i = 0; i < s->count; i++) {
+        if (strcmp(s->nodes[i].name, name) == 0) {
+            return &s->nodes[i];
+        }
+    }
+    return NULL;
+}
+
+static void describe(struct survey *s)
+{
+    size_t used = 0;
+    s->why[0] = '\0';
+    for (size_t i = 0; i < s->count && used < sizeof s->why; i++) {
+        const struct node_status *n = &s->nodes[i];
+        used += (size_t)snprintf(s->why + used, sizeof s->why - used,
+                                 "; %s role=%u term=%" PRIu64 " commit=%" PRIu64 " applied=%" PRIu64
+                                 " holes=%" PRIu64 " healthy=%d %s",
+                                 n->name, n->role, n->term, n->commit_index, n->applied_index,
+                                 n->raft.holes, n->healthy, n->message);
+    }
+}
+
+static bool all_healthy(struct cluster *c, void *context)
+{
+    struct survey *s = context;
+    ask_all(c, s);
+    describe(s);
+    if (!s->complete || s->leader == cluster_size(c)) {
+        return false;
+    }
+    const struct node_status *leader = find(s, cluster_name(c, s->leader));
+    if (leader == NULL) {
+        return false;
+    }
+    s->target = s->target == 0 ? leader->commit_index : s->target;
+    for (size_t i = 0; i < s->count; i++) {
+        if (!is_healthy(&s->nodes[i], leader, s->target)) {
+            return false;
+        }
+    }
+    return s->count > 0;
+}
+
+size_t cluster_wait_healthy(struct cluster *c)
+{
+    struct survey s = {0};
+    uint64_t end_us = process_now_us() + UINT64_C(1000) * CLUSTER_WAIT_MS;
+    while (!all_healthy(c, &s)) {
+        if (process_now_us() > end_us) {
+            cluster_fail(c, "not healthy after %u ms%s", (unsigned)CLUSTER_WAIT_MS, s.why);
+        }
+        cluster_turn(c, TURN_MS);
+    }
+    return s.leader;
+}
+
+static bool has_leader(struct cluster *c, void *context)
+{
+    struct survey *s = context;
+    ask_all(c, s);
+    describe(s);
+    const struct node_status *leader =
+        s->leader < cluster_size(c) ? find(s, cluster_name(c, s->leader)) : NULL;
+    size_t followers = 0;
+    for (size_t i = 0; leader != NULL && i < s->count; i++) {
+        followers += s->nodes[i].leader_id == leader->id && s->nodes[i].term == leader->term;
+    }
+    return leader != NULL && (leader->role == NODE_STANDALONE || followers > cluster_size(c) / 2);
+}
+
+size_t cluster_wait_leader(struct cluster *c)
+{
+    struct survey s = {0};
+    cluster_wait(c, has_leader, &s, 0, "no leader that a majority follows");
+    return s.leader;
+}
+
+/* --- state hashes --- */
+
+struct hashes {
+    uint64_t at[CLUSTER_NODES_MAX];
+    char text[CLUSTER_NODES_MAX][HASH_SIZE];
+    size_t first; /* node that was asked first */
+};
+
+/* All at one index, whatever it is: only then can they be compared. */
+static bool are_at_one_index(struct cluster *c, void *context)
+{
+    struct hashes *h = context;
+    bool one = true;
+    h->first = cluster_size(c);
+    for (size_t i = 0; i < cluster_size(c); i++) {
+        const struct process *p = cluster_process(c, i);
+        struct err e;
+        if (p->id == 0 || p->paused) {
+            continue;
+        }
+        if (node_state_hash(cluster_client(c, i), 0, &h->at[i], h->text[i], &e) != ERR_OK) {
+            return false;
+        }
+        if (h->first == cluster_size(c)) {
+            h->first = i;
+        }
+        one = one && h->at[i] == h->at[h->first];
+    }
+    return one && h->first < cluster_size(c);
+}
+
+void cluster_expect_equal_state(struct cluster *c)
+{
+    struct hashes h;
+    (void)cluster_wait_healthy(c);
+    cluster_wait(c, are_at_one_index, &h, 0, "no index at which all nodes give their state's hash");
+    for (size_t i = 0; i < cluster_size(c); i++) {
+        const struct process *p = cluster_process(c, i);
+        if (p->id != 0 && !p->paused && strcmp(h.text[i], h.text[h.first]) != 0) {
+            cluster_fail(c, "state of %s at index %" PRIu64 " is %s, of %s it is %s",
+                         cluster_name(c, i), h.at[i], h.text[i], cluster_name(c, h.first),
+                         h.text[h.first]);
+        }
+    }
+}
