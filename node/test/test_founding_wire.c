@@ -167,8 +167,10 @@ static enum err_code decode_question(Tidemark__Peer__V1__FoundQuestion *m, struc
 
 TEST(founding_wire, texts_and_lists_are_bounded)
 {
-    Tidemark__Peer__V1__FoundQuestion q = TIDEMARK__PEER__V1__FOUND_QUESTION__INIT;
-    Tidemark__Peer__V1__Founder asker = TIDEMARK__PEER__V1__FOUNDER__INIT;
+    Tidemark__Peer__V1__FoundQuestion q;
+    tidemark__peer__v1__found_question__init(&q);
+    Tidemark__Peer__V1__Founder asker;
+    tidemark__peer__v1__founder__init(&asker);
     char name[LIMIT_NAME_SIZE_MAX + 2];
     char address[] = "n:1";
     char *list[LIMIT_NODES_MAX + 1];
@@ -216,8 +218,10 @@ static enum err_code decode_answer(Tidemark__Peer__V1__FoundAnswer *m)
 
 TEST(founding_wire, an_answer_is_either_empty_or_names_a_cluster)
 {
-    Tidemark__Peer__V1__FoundAnswer a = TIDEMARK__PEER__V1__FOUND_ANSWER__INIT;
-    Tidemark__Peer__V1__Founder answerer = TIDEMARK__PEER__V1__FOUNDER__INIT;
+    Tidemark__Peer__V1__FoundAnswer a;
+    tidemark__peer__v1__found_answer__init(&a);
+    Tidemark__Peer__V1__Founder answerer;
+    tidemark__peer__v1__founder__init(&answerer);
     answerer.directory_id = 3;
     a.answerer = &answerer;
     a.question = 1;
@@ -232,8 +236,10 @@ TEST(founding_wire, an_answer_is_either_empty_or_names_a_cluster)
 
 TEST(founding_wire, a_record_has_founders_and_a_size)
 {
-    Tidemark__Peer__V1__Founding m = TIDEMARK__PEER__V1__FOUNDING__INIT;
-    Tidemark__Peer__V1__Founder founder = TIDEMARK__PEER__V1__FOUNDER__INIT;
+    Tidemark__Peer__V1__Founding m;
+    tidemark__peer__v1__founding__init(&m);
+    Tidemark__Peer__V1__Founder founder;
+    tidemark__peer__v1__founder__init(&founder);
     Tidemark__Peer__V1__Founder *founders[LIMIT_VOTERS_MAX + 1];
     struct founding_record out;
     static const size_t counts[] = {0, 1, LIMIT_VOTERS_MAX, LIMIT_VOTERS_MAX + 1};
