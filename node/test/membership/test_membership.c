@@ -15,9 +15,9 @@
 
 enum {
     SEEDS = 2500,
-    SEEDS_FULL = 120000,
+    SEEDS_FULL = 60000,
     MUTATED_SEEDS = 40, /* from the pinned one on */
-    MUTATED_SEEDS_FULL = 20000,
+    MUTATED_SEEDS_FULL = 13000,
 };
 
 static uint64_t seed_given(void)
