@@ -46,4 +46,7 @@ void db_update_memory_size(struct tsdb *db);
 /* Series of all tables counted anew (a table is gone). */
 void db_count_series(struct tsdb *db);
 
+/* Makes a directory that may be there, durably. */
+MUST_CHECK enum err_code db_make_dir(struct io *io, const char *dir, struct err *e);
+
 #endif

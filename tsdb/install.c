@@ -15,6 +15,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "tsdb/content_hash.h"
+#include "tsdb/db.h"
 #include "tsdb/manifest.h"
 
 static const char incoming_name[] = "incoming";
@@ -148,16 +149,6 @@ static enum err_code remove_others(struct tsdb_install *t, struct err *e)
     return code;
 }
 
-static enum err_code make_dir(struct io *io, const char *dir, struct err *e)
-{
-    struct err why;
-    enum err_code code = io_mkdir(io, dir, &why);
-    if (code != ERR_OK && code != ERR_EXISTS) {
-        return err_set(e, code, "making %s: %s", dir, why.text);
-    }
-    return ERR_OK;
-}
-
 /* --- life --- */
 
 /* The whole manifest is decoded once, so that no damaged one is ever put in place. */
@@ -180,10 +171,10 @@ static enum err_code prepare(struct tsdb_install *t, struct err *e)
 {
     enum err_code code = io_join(t->incoming, t->dir, incoming_name, e);
     if (code == ERR_OK) {
-        code = make_dir(t->io, t->dir, e);
+        code = db_make_dir(t->io, t->dir, e);
     }
     if (code == ERR_OK) {
-        code = make_dir(t->io, t->incoming, e);
+        code = db_make_dir(t->io, t->incoming, e);
     }
     if (code == ERR_OK) {
         code = remove_others(t, e);

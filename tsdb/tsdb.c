@@ -109,14 +109,33 @@ static void open_empty(struct tsdb *db)
     db_update_nodes_hash(db);
 }
 
-static enum err_code make_dir(struct io *io, const char *dir, struct err *e)
+/* The directory that holds 'dir'. */
+static void parent_of(const char *dir, char parent[IO_PATH_MAX])
+{
+    size_t size = strlen(dir);
+    while (size > 1 && dir[size - 1] == '/') {
+        size--;
+    }
+    while (size > 0 && dir[size - 1] != '/') {
+        size--;
+    }
+    (void)snprintf(parent, IO_PATH_MAX, "%.*s", (int)size, dir);
+    if (size == 0) {
+        (void)snprintf(parent, IO_PATH_MAX, ".");
+    }
+}
+
+/* Its name is synced also when it was there: who made it may not have come to that. */
+enum err_code db_make_dir(struct io *io, const char *dir, struct err *e)
 {
     struct err why;
+    char parent[IO_PATH_MAX];
     enum err_code code = io_mkdir(io, dir, &why);
-    if (code != ERR_OK && code != ERR_EXISTS) {
-        return err_set(e, code, "making %s: %s", dir, why.text);
+    if (code == ERR_OK || code == ERR_EXISTS) {
+        parent_of(dir, parent);
+        code = io_sync_dir(io, parent, &why);
     }
-    return ERR_OK;
+    return code == ERR_OK ? ERR_OK : err_set(e, code, "making %s: %s", dir, why.text);
 }
 
 enum err_code tsdb_open(const struct tsdb_options *options, struct tsdb **out, struct err *e)
@@ -126,7 +145,7 @@ enum err_code tsdb_open(const struct tsdb_options *options, struct tsdb **out, s
     if (dir_size == 0 || dir_size >= IO_PATH_MAX) {
         return err_set(e, ERR_RANGE, "the directory's name has %zu bytes", dir_size);
     }
-    enum err_code code = make_dir(options->io, options->dir, e);
+    enum err_code code = db_make_dir(options->io, options->dir, e);
     if (code != ERR_OK) {
         return code;
     }
