@@ -47,7 +47,7 @@ void buf_reserve(struct buf *b, size_t more)
 
 uint8_t *buf_extend(struct buf *b, size_t size)
 {
-    buf_reserve(b, size);
+    buf_reserve(b, size == 0 ? 1 : size); /* an address also for nothing */
     uint8_t *at = b->data + b->size;
     b->size += size;
     return at;

@@ -296,3 +296,12 @@ TEST(bytes, random_varints_come_back)
     EXPECT(cursor_done(&c));
     buf_deinit(&b);
 }
+
+/* Packers write a message of no bytes "there": there must be a there. */
+TEST(bytes, extending_by_nothing_gives_an_address)
+{
+    struct buf b = {0};
+    EXPECT(buf_extend(&b, 0) != NULL);
+    EXPECT_UINT(b.size, 0);
+    buf_deinit(&b);
+}
