@@ -15,6 +15,8 @@
 #include "rpc/grpc_server.h"
 #include "rpc/test/loop.h"
 
+enum { ECHO_COUNT_SIZE_MAX = 4 * 1024 * 1024 };
+
 struct echo_server {
     struct grpc_server *server;
     struct grpc_method methods[5];
@@ -103,7 +105,10 @@ static inline void echo_on_count(struct grpc_call *call, struct bytes message, v
 {
     static const struct grpc_call_events events = {.cancelled = echo_count_cancelled,
                                                    .drained = echo_count_drained};
-    CHECK(message.size == 8);
+    if (message.size != 8 || bytes_get_u32(message.data + 4) > ECHO_COUNT_SIZE_MAX) {
+        grpc_call_finish(call, GRPC_INVALID_ARGUMENT, "not a count and a size");
+        return;
+    }
     struct echo_count *count = mem_zalloc(sizeof *count);
     *count =
         (struct echo_count){context, bytes_get_u32(message.data), bytes_get_u32(message.data + 4)};

@@ -228,6 +228,13 @@ TEST(grpc_client, stream_ends_after_its_messages)
     WAIT_FOR(&f->loop, none.done == 1);
     EXPECT_INT(none.status, GRPC_OK);
     EXPECT_UINT(none.messages, 0);
+
+    struct reply empty = {0};
+    start_count(f, &empty, 5, 0);
+    WAIT_FOR(&f->loop, empty.done == 1);
+    EXPECT_UINT(empty.messages, 5);
+    EXPECT_UINT(empty.size, 0);
+    reply_deinit(&empty);
     fixture_close(f);
 }
 
