@@ -126,6 +126,9 @@ static enum err_code decode_entries(const Tidemark__Peer__V1__AppendEntries *in,
     CHECK(in->n_entries <= LIMIT_APPEND_ENTRIES_MAX);
     CHECK(in->term >= in->prev_log_term);
     CHECK(out->entries == NULL);
+    if (in->prev_log_index == 0 && in->entries[0]->type != ENTRY_CHANGE) {
+        return refuse(e, "a log that does not begin with a configuration");
+    }
     uint64_t term = in->prev_log_term;
     for (size_t i = 0; i < in->n_entries; i++) {
         enum err_code code = check_entry(in->entries[i], term, in->term, e);

@@ -68,6 +68,29 @@ static void tell_older_changes(struct replica *r, const struct raft_append_entri
     }
 }
 
+/* libraft forgets commits when it starts anew, and takes the founding entry of a
+ * log that is still all uncommitted for one that may go: this remembers. */
+static bool replaces_committed(const struct replica *r, const struct raft_append_entries *append,
+                               struct entry *const *entries)
+{
+    uint64_t term = 0;
+    uint64_t committed = r->commit > r->told ? r->commit : r->told;
+    CHECK(append->n_entries > 0);
+    CHECK(entries[0]->index == append->prev_log_index + 1);
+    committed = committed == 0 ? 1 : committed;
+    if (r->installing ||
+        (append->prev_log_index > 0 &&
+         (!raft_term_at(r, append->prev_log_index, &term) || term != append->prev_log_term))) {
+        return false; /* refused, or left out, anyway */
+    }
+    for (unsigned i = 0; i < append->n_entries && entries[i]->index <= committed; i++) {
+        if (raft_log_term(&r->log, entries[i]->index, &term) && term != entries[i]->term) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Gives entries [from, from + size) of the packet to libraft. True: they are in our log now. */
 static bool step_piece(struct replica *r, const struct raft_packet *p, size_t from, size_t size)
 {
@@ -82,6 +105,10 @@ static bool step_piece(struct replica *r, const struct raft_packet *p, size_t fr
     }
     append->n_entries = (unsigned)size;
     if (size > 0) {
+        if (replaces_committed(r, append, p->entries + from)) {
+            raft_stop(r, "a committed entry would be replaced");
+            return false;
+        }
         if (p->entries[from]->type == ENTRY_CHANGE) {
             tell_older_changes(r, append, p->entries[from]);
         }

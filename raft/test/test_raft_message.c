@@ -209,6 +209,17 @@ TEST(raft_message, refuses_appends_that_no_leader_sends)
     made_deinit(&m);
 }
 
+TEST(raft_message, refuses_a_log_that_does_not_begin_with_a_configuration)
+{
+    struct entry *entry = entry_new(ENTRY_COMMAND, 1, 1, (struct bytes){0});
+    struct raft_packet p = {.core = {.type = RAFT_APPEND_ENTRIES, .server_id = SENDER}};
+    p.core.append_entries = (struct raft_append_entries){.term = 1, .n_entries = 1};
+    p.entries = &entry;
+    p.count = 1;
+    expect_refused(&p, "does not begin with a configuration");
+    entry_unref(entry);
+}
+
 TEST(raft_message, refuses_numbers_that_no_replica_has)
 {
     struct raft_packet p = {.core = {.type = RAFT_REQUEST_VOTE, .server_id = SENDER}};

@@ -510,7 +510,8 @@ static void append_the_start_again(void *arg)
 {
     struct single s;
     struct single_options o = {.snapshot = 20, .guards_off = *(unsigned *)arg};
-    struct single_append a = {.term = 1, .commit = 3, .count = 3};
+    static const enum entry_type types[] = {ENTRY_CHANGE, ENTRY_COMMAND, ENTRY_COMMAND};
+    struct single_append a = {.term = 1, .commit = 3, .types = types, .servers = "vvv", .count = 3};
     single_open(&s, &o);
     EXPECT_OK(single_append(&s, 2, &a));
     EXPECT_UINT(single_status(&s).last_index, 20);
