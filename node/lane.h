@@ -24,7 +24,7 @@ struct job {
     enum lane lane;
     void (*work)(struct job *job); /* on the lane */
     void (*done)(struct job *job); /* on the loop */
-    uint64_t submitted_ms;         /* set by the submitter, to notice a hung disk */
+    void *context;                 /* the submitter's */
 };
 
 /* A FIFO of jobs. */

@@ -117,14 +117,14 @@ static const struct log_run *run_of(const struct log_map *map, uint64_t index)
 struct slot log_map_at(const struct log_map *map, uint64_t index)
 {
     if (index < map->first) {
-        return (struct slot){SLOT_CUT, index + 1 == map->first ? map->cut_term : 0, 0};
+        return (struct slot){.kind = SLOT_CUT, .term = index + 1 == map->first ? map->cut_term : 0};
     }
     if (index > map->last) {
-        return (struct slot){map->end_unknown ? SLOT_UNKNOWN : SLOT_NEVER_HAD, 0, 0};
+        return (struct slot){.kind = map->end_unknown ? SLOT_UNKNOWN : SLOT_NEVER_HAD};
     }
     const struct wal_hole *hole = find_hole(map, index);
     if (hole != NULL && hole->unknown) {
-        return (struct slot){SLOT_UNKNOWN, 0, 0};
+        return (struct slot){.kind = SLOT_UNKNOWN};
     }
     const struct log_run *run = run_of(map, index);
     if (hole != NULL) {

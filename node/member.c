@@ -73,7 +73,6 @@ void member_submit(struct member *m, struct job *job, enum lane lane, void (*wor
     job->lane = lane;
     job->work = work;
     job->done = done;
-    job->submitted_ms = m->now_ms;
     m->jobs_out++;
     if (lane == LANE_LOG && m->log_jobs_out++ == 0) {
         m->log_progress_ms = m->now_ms;

@@ -298,18 +298,56 @@ static const struct server *pick(const struct member *m, const char *name, bool 
     return found;
 }
 
+static enum err_code goal_remove(const struct member *m, const struct member_change_request *c,
+                                 struct manage *g, struct err *e)
+{
+    const struct server *voter = pick(m, c->name, true);
+    const struct server *other = pick(m, c->name, false);
+    const struct server *named = voter != NULL ? voter : other;
+    if (c->id == 0 && voter != NULL && other != NULL) {
+        return err_set(e, ERR_INVALID, "two members are named '%s': give the id too", c->name);
+    }
+    g->id = c->id != 0 ? c->id : named != NULL ? named->id : 0;
+    if (configuration_find(&m->committed, g->id) == NULL) {
+        return err_set(e, ERR_NOT_FOUND, "no member is named '%s'", c->name);
+    }
+    if (g->id == m->hard.directory_id) {
+        return err_set(e, ERR_STATE, "'%s' leads: transfer leadership first", c->name);
+    }
+    return ERR_OK;
+}
+
+static enum err_code goal_replace(const struct member *m, const struct member_change_request *c,
+                                  struct manage *g, struct err *e)
+{
+    const struct server *voter = pick(m, c->name, true);
+    const struct server *other = pick(m, c->name, false);
+    if (voter == NULL || other == NULL) {
+        return err_set(e, ERR_NOT_FOUND,
+                       "'%s' can be replaced once a new directory of that name has joined: %s",
+                       c->name, voter == NULL ? "no voter has that name" : "none has");
+    }
+    if (voter->id == m->hard.directory_id) {
+        return err_set(e, ERR_STATE, "'%s' leads: transfer leadership first", c->name);
+    }
+    g->id = other->id;
+    g->old_id = voter->id;
+    return ERR_OK;
+}
+
 static enum err_code make_goal(const struct member *m, const struct member_change_request *c,
                                struct manage *g, struct err *e)
 {
-    const struct server *voter = pick(m, c->name, true);
     const struct server *other = pick(m, c->name, false);
     g->change = c->change;
     switch (c->change) {
     case MEMBER_ADD:
+        if (c->id == 0) {
+            return err_set(e, ERR_INVALID, "a directory id is needed to add a node");
+        }
         g->id = c->id;
         (void)snprintf(g->address, sizeof g->address, "%s@%s", c->name, c->peer_address);
-        return c->id != 0 ? ERR_OK
-                          : err_set(e, ERR_INVALID, "a directory id is needed to add a node");
+        return ERR_OK;
     case MEMBER_PROMOTE:
         if (other == NULL) {
             return err_set(e, ERR_NOT_FOUND, "no spare or standby is named '%s'", c->name);
@@ -317,31 +355,9 @@ static enum err_code make_goal(const struct member *m, const struct member_chang
         g->id = other->id;
         return ERR_OK;
     case MEMBER_REMOVE:
-        if (c->id != 0) {
-            g->id = c->id;
-        } else if (voter != NULL && other != NULL) {
-            return err_set(e, ERR_INVALID, "two members are named '%s': give the id too", c->name);
-        } else if (voter != NULL || other != NULL) {
-            g->id = (voter != NULL ? voter : other)->id;
-        }
-        if (g->id == m->hard.directory_id) {
-            return err_set(e, ERR_STATE, "'%s' leads: transfer leadership first", c->name);
-        }
-        return configuration_find(&m->committed, g->id) != NULL
-                   ? ERR_OK
-                   : err_set(e, ERR_NOT_FOUND, "no member is named '%s'", c->name);
+        return goal_remove(m, c, g, e);
     case MEMBER_REPLACE:
-        if (voter == NULL || other == NULL) {
-            return err_set(e, ERR_NOT_FOUND,
-                           "'%s' can be replaced once a new directory of that name has joined: %s",
-                           c->name, voter == NULL ? "no voter has that name" : "none has");
-        }
-        if (voter->id == m->hard.directory_id) {
-            return err_set(e, ERR_STATE, "'%s' leads: transfer leadership first", c->name);
-        }
-        g->id = other->id;
-        g->old_id = voter->id;
-        return ERR_OK;
+        return goal_replace(m, c, g, e);
     }
     return err_set(e, ERR_INVALID, "unknown change");
 }

@@ -396,12 +396,12 @@ static struct slot live_at(void *context, uint64_t index)
     struct replica_status status = replica_status(m->replica);
     uint64_t term = 0;
     if (index > status.last_index) {
-        return (struct slot){SLOT_NEVER_HAD, 0, 0};
+        return (struct slot){.kind = SLOT_NEVER_HAD};
     }
     if (!replica_term_at(m->replica, index, &term)) {
-        return (struct slot){SLOT_CUT, 0, 0};
+        return (struct slot){.kind = SLOT_CUT};
     }
-    struct slot slot = {index < status.first_index ? SLOT_CUT : SLOT_WHOLE, term, 0};
+    struct slot slot = {.kind = index < status.first_index ? SLOT_CUT : SLOT_WHOLE, .term = term};
     const struct entry *cached = replica_entry(m->replica, index);
     if (slot.kind == SLOT_WHOLE && cached != NULL) {
         slot.type = cached->type;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node/service.h"
 
-#include <stddef.h>
 #include <stdio.h>
 
 #include "node/service_internal.h"
@@ -81,6 +80,7 @@ void call_submit(struct call *c, enum lane lane, void (*work)(struct job *),
     c->job.lane = lane;
     c->job.work = work;
     c->job.done = done;
+    c->job.context = c;
     const struct member_host *host = member_host(c->service->member);
     host->submit(host->context, &c->job);
 }
@@ -108,7 +108,7 @@ void call_answered(struct call *c)
 
 struct call *call_of_job(struct job *job)
 {
-    return (struct call *)(void *)((char *)job - offsetof(struct call, job));
+    return job->context;
 }
 
 bool service_is_ready(struct service *s, struct grpc_call *grpc)

@@ -251,7 +251,7 @@ static void ask(struct client *c)
 
 static void work_scan(struct job *job)
 {
-    struct client *c = (struct client *)(void *)((char *)job - offsetof(struct client, job));
+    struct client *c = job->context;
     struct tsdb_view *view = tsdb_view_pin(member_tsdb(c->node->member));
     struct buf request = {0};
     struct err e;
@@ -270,7 +270,7 @@ static void work_scan(struct job *job)
 
 static void done_scan(struct job *job)
 {
-    struct client *c = (struct client *)(void *)((char *)job - offsetof(struct client, job));
+    struct client *c = job->context;
     member_view_closed(c->node->member);
     c->scanning = false;
     c->scanned = true;
@@ -306,7 +306,7 @@ static void start_scan(struct client *c)
     }
     member_view_opened(c->node->member);
     c->scanning = true;
-    c->job = (struct job){.lane = LANE_APPLY, .work = work_scan, .done = done_scan};
+    c->job = (struct job){.lane = LANE_APPLY, .work = work_scan, .done = done_scan, .context = c};
     job_queue_push(&c->node->lanes[LANE_APPLY], &c->job);
 }
 
@@ -353,10 +353,13 @@ static void note_outcome(struct client *c, enum outcome outcome)
     }
 }
 
-static bool may_be_repeated(enum err_code code)
+/* Asked again with the same id, until the session itself is forgotten. */
+static bool may_be_repeated(struct client *c)
 {
+    enum err_code code = c->code;
     return code == ERR_UNAVAILABLE || code == ERR_NOT_LEADER || code == ERR_DEADLINE ||
-           code == ERR_FULL;
+           code == ERR_FULL ||
+           (code == ERR_UNKNOWN_OUTCOME && c->unknown_answers++ < UNKNOWN_ANSWERS_MAX);
 }
 
 static void take_write(struct client *c)
@@ -365,15 +368,13 @@ static void take_write(struct client *c)
         note_outcome(c, ACKED);
         c->task = IDLE;
         wait(c, 1, 40);
-    } else if (may_be_repeated(c->code)) {
-        wait(c, 5, 60); /* again, with the same id */
-    } else if (c->code == ERR_UNKNOWN_OUTCOME && c->unknown_answers++ < UNKNOWN_ANSWERS_MAX) {
+    } else if (may_be_repeated(c)) {
         wait(c, 5, 60);
     } else if (c->code == ERR_UNKNOWN_OUTCOME) {
-        note_outcome(c, UNKNOWN); /* the session is forgotten: it stays unknown */
+        note_outcome(c, UNKNOWN);
         c->session = 0;
         c->task = OPEN_SESSION;
-        wait(c, 5, 60);
+        wait(c, 10, 60);
     } else {
         world_fail(c->world, "client %zu: write %" PRIu64 " was refused: %s", c->number,
                    c->operation, err_name(c->code));
