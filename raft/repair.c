@@ -11,12 +11,14 @@
 /* What was enough before may be enough again; to insist is not repeated at once. */
 static void ask_again(struct repair *r, uint64_t now_ms, struct repair_actions *actions)
 {
+    CHECK(r->change == CHANGE_NONE);
     CHECK(r->state == WAITING);
     repair_ask_all(r, r->effort == EFFORT_NEAR ? EFFORT_NEAR : EFFORT_ALL, now_ms, actions);
 }
 
 static void start_waiting(struct repair *r, const struct judge *j, struct repair_actions *actions)
 {
+    CHECK(r->change == CHANGE_NONE);
     char *text = repair_waiting_text(j);
     CHECK(text != NULL);
     repair_set_state(r, WAITING);
@@ -37,6 +39,7 @@ static void start_waiting(struct repair *r, const struct judge *j, struct repair
 /* Gives the entries fetched to an action. */
 static void give_entries(struct repair *r, struct repair_action *a)
 {
+    CHECK(a->entries == NULL);
     CHECK(r->entry_count > 0);
     a->entries = mem_array(r->entry_count, sizeof(struct entry *));
     a->count = r->entry_count;
@@ -69,17 +72,21 @@ static void change(struct repair *r, enum change what, struct repair_actions *ac
         give_entries(r, a);
     }
     r->change = what;
+    r->idle = 0;
     repair_set_state(r, CHANGING);
 }
 
 static void change_log(struct repair *r, struct repair_actions *actions)
 {
+    CHECK(r->change == CHANGE_NONE);
     CHECK(r->verdict.kind == VERDICT_DROP || r->verdict.kind == VERDICT_REPLACE);
     change(r, r->verdict.kind == VERDICT_DROP ? CHANGE_DROP : CHANGE_REPLACE, actions);
 }
 
 static void persist_first(struct repair *r, struct repair_actions *actions)
 {
+    CHECK(r->verdict.kind == VERDICT_DROP || r->verdict.kind == VERDICT_REPLACE);
+    CHECK(r->verdict.index > r->base);
     if (WEAK(DROP_TERM)) {
         change_log(r, actions);
     } else {
@@ -89,6 +96,7 @@ static void persist_first(struct repair *r, struct repair_actions *actions)
 
 static void finish(struct repair *r, struct repair_actions *actions)
 {
+    CHECK(r->change == CHANGE_NONE);
     repair_read_log(r);
     CHECK(!repair_is_needed(&r->log, r->snapshot_index));
     r->status.index_waiting = 0;
@@ -137,6 +145,8 @@ static void ask_more(struct repair *r, const struct judge *j, uint64_t now_ms,
 /* What can be done with the answers that are there? */
 static void go_on(struct repair *r, uint64_t now_ms, struct repair_actions *actions)
 {
+    CHECK(r->change == CHANGE_NONE);
+    CHECK(r->state != DONE);
     struct judge_peer peers[LIMIT_REPAIR_PEERS];
     struct judge j = repair_judge_of(r, peers);
     bool complete = repair_all_answered(r);
@@ -199,6 +209,7 @@ static void on_fetched(struct repair *r, struct peer *p, struct repair_said *sai
 static enum err_code on_message(struct repair *r, const struct repair_event *event,
                                 struct repair_actions *actions, struct err *e)
 {
+    CHECK(event->type == REPAIR_MESSAGE);
     struct repair_said said;
     struct peer *p = repair_find_peer(r, event->id);
     CHECK(event->id != 0);
@@ -255,6 +266,7 @@ static void on_filled(struct repair *r, uint64_t now_ms, struct repair_actions *
 static void on_persisted(struct repair *r, const struct repair_event *event,
                          struct repair_actions *actions)
 {
+    CHECK(event->type == REPAIR_PERSISTED);
     CHECK(r->change == CHANGE_PERSIST);
     CHECK(event->term > r->verdict.term);
     CHECK(event->term >= r->term);
@@ -266,6 +278,7 @@ static void on_persisted(struct repair *r, const struct repair_event *event,
 static void on_installed(struct repair *r, const struct repair_event *event,
                          struct repair_actions *actions)
 {
+    CHECK(event->type == REPAIR_INSTALLED);
     CHECK(r->change == CHANGE_SNAPSHOT);
     struct peer *p = repair_find_peer(r, r->verdict.id);
     r->change = CHANGE_NONE;
@@ -293,6 +306,8 @@ static void on_installed(struct repair *r, const struct repair_event *event,
 static void on_peers(struct repair *r, const struct repair_event *event,
                      struct repair_actions *actions)
 {
+    CHECK(event->type == REPAIR_PEERS);
+    CHECK(r->peer_count <= LIMIT_REPAIR_PEERS);
     uint64_t before[LIMIT_REPAIR_PEERS];
     size_t before_count = 0;
     bool more = false;
@@ -317,6 +332,7 @@ static void on_peers(struct repair *r, const struct repair_event *event,
     }
     struct peer *source = r->state == FETCHING ? repair_find_peer(r, r->fetch_id) : NULL;
     if (r->state == WAITING && more) {
+        r->idle = 0;
         ask_again(r, event->now_ms, actions);
     } else if (r->state == ASKING || (source != NULL && !source->connected)) {
         go_on(r, event->now_ms, actions);
@@ -332,6 +348,7 @@ static void on_tick(struct repair *r, uint64_t now_ms, struct repair_actions *ac
     CHECK(r->state != CHANGING);
     if (r->state == WAITING) {
         r->since_ms = now_ms;
+        r->idle = r->idle < IDLE_MAX ? r->idle + 1 : IDLE_MAX;
         if (repair_is_connected(r)) {
             ask_again(r, now_ms, actions);
         }
@@ -341,6 +358,7 @@ static void on_tick(struct repair *r, uint64_t now_ms, struct repair_actions *ac
         struct peer *p = repair_find_peer(r, r->fetch_id);
         CHECK(p != NULL);
         p->fruitless = true;
+        r->patience = r->patience < PATIENCE_MAX ? r->patience * 2 : PATIENCE_MAX;
     } else {
         r->timed_out = true;
     }
@@ -352,9 +370,11 @@ static void on_tick(struct repair *r, uint64_t now_ms, struct repair_actions *ac
 struct repair *repair_start(const struct repair_options *options, uint64_t now_ms,
                             struct repair_actions *actions)
 {
+    CHECK(options->log.at != NULL);
     CHECK(options->id != 0);
     CHECK(options->term >= options->term_began);
     CHECK(options->ask_interval_ms > 0);
+    CHECK(options->ask_interval_ms <= UINT32_MAX);
     CHECK(options->snapshot_index == 0 || options->snapshot_term > 0);
     CHECK(repair_is_needed(&options->log, options->snapshot_index));
     struct repair *r = mem_zalloc(sizeof *r);
@@ -362,6 +382,7 @@ struct repair *repair_start(const struct repair_options *options, uint64_t now_m
     r->term_began = WEAK(BEGAN) ? options->term : options->term_began;
     r->term = options->term;
     r->ask_interval_ms = options->ask_interval_ms;
+    r->patience = PATIENCE_MIN;
     r->log = options->log;
     r->random = random_seeded(options->seed);
     r->snapshot_index = options->snapshot_index;
@@ -397,17 +418,27 @@ void repair_close(struct repair *r)
 
 uint64_t repair_deadline_ms(const struct repair *r)
 {
-    if (r->state == CHANGING || r->state == DONE) {
-        return UINT64_MAX;
+    CHECK(r->idle <= IDLE_MAX);
+    CHECK(r->patience >= PATIENCE_MIN && r->patience <= PATIENCE_MAX);
+    CHECK(r->since_ms <= UINT64_MAX / 2);
+    switch (r->state) {
+    case WAITING:
+        return r->since_ms + (r->ask_interval_ms << r->idle);
+    case ASKING:
+        return r->since_ms + r->ask_interval_ms;
+    case FETCHING:
+        return r->since_ms + r->ask_interval_ms * r->patience;
+    case CHANGING:
+    case DONE:
+        break;
     }
-    CHECK(r->since_ms <= UINT64_MAX - r->ask_interval_ms);
-    CHECK(r->ask_interval_ms > 0);
-    return r->since_ms + r->ask_interval_ms;
+    return UINT64_MAX;
 }
 
 enum err_code repair_step(struct repair *r, const struct repair_event *event,
                           struct repair_actions *actions, struct err *e)
 {
+    CHECK(actions != NULL);
     enum err_code code = ERR_OK;
     repair_check(r);
     switch (event->type) {

@@ -78,7 +78,8 @@ struct repair_options {
     const struct configuration *configurations;
     size_t configuration_count;
     struct log_view log;
-    uint64_t ask_interval_ms;
+    uint64_t ask_interval_ms; /* an answer is waited for so long; asked again after it, then after
+                                 twice that, up to 16 times, unless who can be reached changes */
 };
 
 enum repair_event_type {

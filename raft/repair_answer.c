@@ -25,6 +25,8 @@ static void check_self(const struct repair_self *self)
  * instead, unless the asker found that this leader can't decide. */
 static bool must_promise(const struct repair_self *self, const struct repair_question *q)
 {
+    CHECK(q->question != 0);
+    CHECK(self->id != 0);
     if (q->term_above == 0 || self->term > q->term_above || WEAK(C23_TERM)) {
         return false;
     }
@@ -34,6 +36,8 @@ static bool must_promise(const struct repair_self *self, const struct repair_que
 static void say_position(const struct repair_self *self, const struct repair_question *q,
                          struct repair_said *said)
 {
+    CHECK(q->question != 0);
+    CHECK(self->id != 0);
     void *log = self->log.context;
     said->question = q->question;
     said->term = self->term;
@@ -55,6 +59,7 @@ static void say_position(const struct repair_self *self, const struct repair_que
 static void say_range(const struct repair_self *self, struct repair_range range,
                       struct repair_said *said)
 {
+    CHECK(said->first > 0);
     CHECK(range.first > 0);
     uint64_t low = self->log.first(self->log.context);
     uint64_t high = self->log.last(self->log.context);
@@ -73,6 +78,7 @@ static void say_range(const struct repair_self *self, struct repair_range range,
  * the latest one that we know. */
 static bool hides_later_change(const struct repair_self *self, uint64_t known)
 {
+    CHECK(self->log.at != NULL);
     if (self->log.end_unknown(self->log.context)) {
         return true;
     }
@@ -92,6 +98,7 @@ static bool hides_later_change(const struct repair_self *self, uint64_t known)
 
 static void say_configuration(const struct repair_self *self, struct repair_said *said)
 {
+    CHECK(self->id != 0);
     CHECK(!said->configuration_known);
     uint64_t known = 0;
     if (self->configuration != NULL) {
@@ -105,6 +112,8 @@ static void say_configuration(const struct repair_self *self, struct repair_said
 
 static bool is_whole_here(const struct repair_self *self, uint64_t index, uint64_t term)
 {
+    CHECK(index > 0);
+    CHECK(term > 0);
     if (index < self->log.first(self->log.context) || index > self->log.last(self->log.context)) {
         return false;
     }
@@ -143,6 +152,7 @@ static void add_need(struct repair_reply *reply, uint64_t index)
 static bool say_want(const struct repair_self *self, const struct repair_want *want,
                      struct repair_said *said, size_t *size, struct repair_reply *reply)
 {
+    CHECK(said->entries != NULL);
     CHECK(want->count > 0);
     for (uint64_t k = 0; k < want->count && k < LIMIT_REPAIR_ENTRIES; k++) {
         uint64_t index = want->index + k;
@@ -172,6 +182,7 @@ static bool say_want(const struct repair_self *self, const struct repair_want *w
 static void say_entries(const struct repair_self *self, const struct repair_question *q,
                         struct repair_said *said, struct repair_reply *reply)
 {
+    CHECK(q->want_count <= LIMIT_REPAIR_WANTS);
     CHECK(said->entries == NULL);
     said->entries = mem_array(LIMIT_REPAIR_ENTRIES, sizeof(struct entry *));
     size_t size = 0;
@@ -185,6 +196,7 @@ static void say_entries(const struct repair_self *self, const struct repair_ques
 enum err_code repair_answer(const struct repair_self *self, uint64_t asker, struct bytes question,
                             struct repair_reply *reply, struct err *e)
 {
+    CHECK(asker != 0);
     CHECK(asker != self->id);
     check_self(self);
     *reply = (struct repair_reply){0};

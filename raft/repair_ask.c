@@ -9,12 +9,14 @@
 
 static uint64_t draw(struct repair *r)
 {
+    CHECK(r->id != 0);
     uint64_t id = random_u64(&r->random);
     return id == 0 ? 1 : id;
 }
 
 static void add_range(struct repair_question *q, uint64_t first, uint64_t last)
 {
+    CHECK(q->range_count <= LIMIT_REPAIR_RANGES);
     CHECK(first <= last);
     if (q->range_count > 0) {
         struct repair_range *before = &q->ranges[q->range_count - 1];
@@ -31,6 +33,7 @@ static void add_range(struct repair_question *q, uint64_t first, uint64_t last)
 /* The first holes and what we know beside them. */
 static void ask_near(const struct repair *r, struct repair_question *q)
 {
+    CHECK(!repair_base_is_missing(r));
     CHECK(q->range_count == 0);
     for (size_t i = 0; i < r->own.count; i++) {
         const struct slot_run *run = &r->own.items[i];
@@ -46,6 +49,7 @@ static void ask_near(const struct repair *r, struct repair_question *q)
 
 void repair_ask_peer(const struct repair *r, const struct peer *p, struct repair_actions *actions)
 {
+    CHECK(!p->answered);
     CHECK(p->connected);
     CHECK(r->message.size > 0);
     struct repair_action *a = repair_add_action(actions, REPAIR_ASK);
@@ -56,6 +60,8 @@ void repair_ask_peer(const struct repair *r, const struct peer *p, struct repair
 void repair_ask_all(struct repair *r, enum effort effort, uint64_t now_ms,
                     struct repair_actions *actions)
 {
+    CHECK(r->change == CHANGE_NONE);
+    CHECK(effort <= EFFORT_INSIST);
     repair_forget_verdict(r);
     repair_forget_answers(r);
     r->effort = effort;
@@ -85,6 +91,7 @@ void repair_ask_all(struct repair *r, enum effort effort, uint64_t now_ms,
 
 bool repair_next_target(const struct repair *r, uint64_t *index, uint64_t *term)
 {
+    CHECK(r->verdict.kind == VERDICT_FILL || r->verdict.kind == VERDICT_REPLACE);
     CHECK(r->verdict.targets.count > 0);
     uint64_t from = r->entry_count == 0 ? 0 : r->entries[r->entry_count - 1]->index + 1;
     const struct slot_run *run = slot_runs_from(&r->verdict.targets, from);
@@ -100,6 +107,7 @@ bool repair_next_target(const struct repair *r, uint64_t *index, uint64_t *term)
 static void compose_wants(const struct repair *r, const struct judge_peer *p, uint64_t index,
                           struct repair_question *q)
 {
+    CHECK(p->said != NULL);
     CHECK(p->source);
     uint64_t count = 0;
     const struct slot_run *end = r->verdict.targets.items + r->verdict.targets.count;
@@ -127,6 +135,8 @@ static void compose_wants(const struct repair *r, const struct judge_peer *p, ui
 
 bool repair_fetch(struct repair *r, uint64_t now_ms, struct repair_actions *actions)
 {
+    CHECK(r->change == CHANGE_NONE);
+    CHECK(r->verdict.targets.count > 0);
     struct judge_peer peers[LIMIT_REPAIR_PEERS];
     struct judge j = repair_judge_of(r, peers);
     uint64_t index;
@@ -152,6 +162,7 @@ bool repair_fetch(struct repair *r, uint64_t now_ms, struct repair_actions *acti
 /* An entry that is the next target, or for a fill any later one. */
 static bool is_good(const struct repair *r, const struct entry *entry)
 {
+    CHECK(r->verdict.targets.count > 0);
     uint64_t index;
     uint64_t term;
     CHECK(entry->index > 0);
@@ -173,6 +184,7 @@ static bool is_good(const struct repair *r, const struct entry *entry)
 
 size_t repair_take_entries(struct repair *r, struct repair_said *said)
 {
+    CHECK(r->state == FETCHING);
     size_t before = r->entry_count;
     for (size_t i = 0; i < said->entry_count; i++) {
         struct entry *entry = said->entries[i];

@@ -17,6 +17,12 @@ enum effort {
     EFFORT_INSIST, /* ... also from those who follow a leader of a lower term */
 };
 
+enum {
+    IDLE_MAX = 4,      /* doublings of the interval while nothing comes of asking */
+    PATIENCE_MIN = 10, /* intervals that a fetch may take; doubled each time it was too short */
+    PATIENCE_MAX = 1280,
+};
+
 /* What the caller is doing to the disk for us. */
 enum change {
     CHANGE_NONE,
@@ -62,6 +68,8 @@ struct repair {
     struct buf message; /* ... encoded */
     bool timed_out;     /* who has not answered it by now is not waited for */
     uint64_t since_ms;  /* of the question, the fetch or the wait */
+    unsigned idle;      /* waits in a row of which nothing came */
+    unsigned patience;  /* PATIENCE_MIN .. PATIENCE_MAX */
     struct peer peers[LIMIT_REPAIR_PEERS];
     size_t peer_count;
 

@@ -2,23 +2,21 @@
 #include "raft/repair_judge.h"
 
 #include "base/check.h"
+#include "raft/repair_voters.h"
 #include "raft/repair_weak.h"
 
-enum {
-    PEER_BITS = 32,
-    REPLACE_ENTRIES_MAX = LIMIT_REPAIR_REPLACE_SIZE_MAX / sizeof(struct entry),
-};
-
-_Static_assert((int)LIMIT_REPAIR_PEERS <= (int)PEER_BITS, "a set of peers fits in a uint32_t");
+enum { REPLACE_ENTRIES_MAX = LIMIT_REPAIR_REPLACE_SIZE_MAX / sizeof(struct entry) };
 
 void verdict_deinit(struct verdict *v)
 {
+    CHECK(v->kind <= VERDICT_REPLACE);
     slot_runs_deinit(&v->targets);
     *v = (struct verdict){0};
 }
 
 static void check_judge(const struct judge *j)
 {
+    CHECK(j->own != NULL);
     CHECK(j->last >= j->base);
     CHECK(j->peer_count <= LIMIT_REPAIR_PEERS);
     CHECK(j->own->count == 0 || j->own->items[0].first > j->base);
@@ -41,16 +39,19 @@ static struct slot own_slot(const struct judge *j, uint64_t index)
 
 static bool is_known(struct slot slot)
 {
+    CHECK(slot.kind <= SLOT_CUT);
     return slot.kind == SLOT_WHOLE || slot.kind == SLOT_DAMAGED;
 }
 
 static bool is_hole(struct slot slot)
 {
+    CHECK(slot.kind <= SLOT_CUT);
     return slot.kind == SLOT_DAMAGED || slot.kind == SLOT_UNKNOWN;
 }
 
 static bool unknown_from(const struct judge *j, uint64_t index)
 {
+    CHECK(index > j->base);
     if (j->end_unknown) {
         return true;
     }
@@ -68,6 +69,7 @@ static bool unknown_from(const struct judge *j, uint64_t index)
 
 static uint64_t last_known_term(const struct judge *j)
 {
+    CHECK(j->own != NULL);
     for (size_t i = j->own->count; i > 0; i--) {
         if (is_known(j->own->items[i - 1].slot)) {
             return j->own->items[i - 1].slot.term;
@@ -78,6 +80,7 @@ static uint64_t last_known_term(const struct judge *j)
 
 uint64_t judge_our_term(const struct judge *j, uint64_t index)
 {
+    CHECK(j->own != NULL);
     CHECK(index > j->base);
     uint64_t term = last_known_term(j);
     /* What was filled since the repair began can be of a higher term. */
@@ -101,6 +104,7 @@ uint64_t judge_first_hole(const struct judge *j)
 /* False: not asked or no answer. */
 static bool peer_slot(const struct judge_peer *p, uint64_t index, struct slot *out)
 {
+    CHECK(p->id != 0);
     CHECK(index > 0);
     return p->said != NULL && repair_said_slot(p->said, index, out);
 }
@@ -108,6 +112,7 @@ static bool peer_slot(const struct judge_peer *p, uint64_t index, struct slot *o
 /* The peer's identity there is known and of this term. A cut whose term is known will do. */
 static bool peer_agrees(const struct judge_peer *p, uint64_t index, uint64_t term)
 {
+    CHECK(index > 0);
     CHECK(term > 0);
     struct slot slot;
     return peer_slot(p, index, &slot) && (is_known(slot) || slot.kind == SLOT_CUT) &&
@@ -131,6 +136,7 @@ const struct judge_peer *judge_holder(const struct judge *j, uint64_t index, uin
 
 static bool is_leading(const struct judge_peer *p)
 {
+    CHECK(p->id != 0);
     return p->said != NULL && p->said->leader == p->id;
 }
 
@@ -164,6 +170,7 @@ struct gap {
 
 static struct gap gap_of(const struct judge *j, const struct slot_run *run)
 {
+    CHECK(run->count > 0);
     struct gap g = {.first = run->first, .last = slot_run_last(run), .slot = run->slot};
     CHECK(is_hole(g.slot));
     CHECK(g.first > j->base);
@@ -179,6 +186,8 @@ static struct gap gap_of(const struct judge *j, const struct slot_run *run)
 /* Log Matching: who holds our next known entry has the same ones before it. */
 static bool is_pinned_by(const struct gap *g, const struct judge_peer *p)
 {
+    CHECK(g->first <= g->last);
+    CHECK(p->id != 0);
     if (WEAK(PIN)) {
         return p->said != NULL;
     }
@@ -191,6 +200,7 @@ static bool is_pinned_by(const struct gap *g, const struct judge_peer *p)
 static bool is_at_top(const struct judge *j, const struct gap *g, const struct judge_peer *p,
                       struct slot at)
 {
+    CHECK(g->first > j->base);
     CHECK(g->slot.kind == SLOT_UNKNOWN);
     if (at.kind != SLOT_WHOLE || (at.term < j->term_began && !WEAK(TOP_TERM))) {
         return false;
@@ -207,6 +217,8 @@ static bool is_at_top(const struct judge *j, const struct gap *g, const struct j
 /* Terms of an entry at 'index' that is held whole, weaker than any rule. */
 static uint64_t weak_term(const struct judge *j, uint64_t index)
 {
+    CHECK(index > j->base);
+    CHECK(j->peer_count <= LIMIT_REPAIR_PEERS);
     uint64_t highest = 0;
     for (size_t i = 0; i < j->peer_count; i++) {
         struct slot a;
@@ -258,6 +270,7 @@ static uint64_t target_term(const struct judge *j, const struct gap *g, uint64_t
 static void fill_gap(const struct judge *j, const struct gap *g, struct verdict *out,
                      uint64_t *room)
 {
+    CHECK(out->kind == VERDICT_WAIT);
     CHECK(g->first <= g->last);
     for (uint64_t i = g->first; i <= g->last && *room > 0; i++) {
         const char *rule;
@@ -294,101 +307,11 @@ bool judge_fill(const struct judge *j, struct verdict *out)
     return true;
 }
 
-/* ---- voters ---- */
-
-/* Whether an entry that we lost can have been a membership change. */
-static bool hides_change(const struct judge *j)
-{
-    if (j->end_unknown) {
-        return true;
-    }
-    for (size_t i = 0; i < j->own->count; i++) {
-        struct slot slot = j->own->items[i].slot;
-        bool change = slot.kind == SLOT_DAMAGED && slot.type == ENTRY_CHANGE;
-        if (slot.kind == SLOT_UNKNOWN || change) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* How many others must answer; see "Configurations" in repair.h. */
-static size_t voters_needed(size_t voters, bool hidden)
-{
-    CHECK(voters <= LIMIT_NODES_MAX);
-    size_t majority = voters / 2 + 1;
-    size_t others = voters + 1 - majority;
-    if (WEAK(C23_COUNT)) {
-        return others > 1 ? others - 1 : 1;
-    }
-    if (WEAK(C23_EVEN) || (voters <= 2 && !hidden)) {
-        return others;
-    }
-    return majority;
-}
-
-static bool holds_in(const struct judge *j, uint32_t counted, const struct configuration *c,
-                     bool hidden)
-{
-    CHECK(c->count <= LIMIT_NODES_MAX);
-    size_t found = 0;
-    for (size_t i = 0; i < j->peer_count; i++) {
-        bool voter = configuration_is_voter(c, j->peers[i].id) || WEAK(C23_SPARE);
-        found += (counted & UINT32_C(1) << i) != 0 && voter;
-    }
-    return found >= voters_needed(configuration_voters(c), hidden);
-}
-
-/* Whether the counted peers are enough in every configuration that is in force
- * at or after 'index'. */
-static bool are_enough(const struct judge *j, uint32_t counted, uint64_t index)
-{
-    CHECK(j->configuration_count == 0 || j->configurations != NULL);
-    size_t at = j->configuration_count;
-    while (at > 0 && j->configurations[at - 1].index > index) {
-        at--;
-    }
-    if (at == 0) {
-        return false; /* the one in force at 'index' is not known */
-    }
-    bool hidden = hides_change(j) && !WEAK(C23_HIDDEN);
-    at = WEAK(C23_CONFIGS) ? j->configuration_count : at;
-    for (size_t i = at - 1; i < j->configuration_count; i++) {
-        if (!holds_in(j, counted, &j->configurations[i], hidden)) {
-            return false;
-        }
-    }
-    uint64_t latest = j->configurations[j->configuration_count - 1].index;
-    for (size_t i = 0; i < j->peer_count && hidden; i++) {
-        const struct repair_said *said = j->peers[i].said;
-        bool names = (counted & UINT32_C(1) << i) != 0 && said != NULL &&
-                     said->configuration_known && said->configuration.index > latest;
-        if (names && !holds_in(j, counted, &said->configuration, hidden)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* Who may be counted at all: has a term above ours durable, and, when it
- * matters, can name the latest configuration of its log. */
-static bool may_count(const struct judge *j, const struct judge_peer *p, uint64_t index)
-{
-    CHECK(p->id != j->id);
-    if (p->said == NULL) {
-        return false;
-    }
-    if (p->said->term <= judge_our_term(j, index) && !WEAK(C23_TERM)) {
-        return false;
-    }
-    bool told = p->said->configuration_known && (!p->said->configuration_hidden || WEAK(C3_END));
-    return told || !hides_change(j) || WEAK(C23_HIDDEN);
-}
-
 /* ---- C2 ---- */
 
 static bool set_drop(struct verdict *out, const char *rule, uint64_t index, uint64_t term)
 {
+    CHECK(rule != NULL);
     CHECK(index > 0);
     CHECK(out->kind == VERDICT_WAIT);
     out->kind = VERDICT_DROP;
@@ -401,12 +324,15 @@ static bool set_drop(struct verdict *out, const char *rule, uint64_t index, uint
 /* Never had (index, term): nothing there, or another term. */
 static bool lacks(struct slot slot, uint64_t term)
 {
+    CHECK(term > 0);
+    CHECK(slot.kind <= SLOT_CUT);
     return slot.kind == SLOT_NEVER_HAD || (is_known(slot) && slot.term != term);
 }
 
 static bool drop_by_leader(const struct judge *j, uint64_t index, uint64_t term,
                            struct verdict *out)
 {
+    CHECK(index > j->base);
     CHECK(term > 0);
     for (size_t i = 0; i < j->peer_count; i++) {
         const struct judge_peer *p = &j->peers[i];
@@ -423,6 +349,7 @@ static bool drop_by_leader(const struct judge *j, uint64_t index, uint64_t term,
 static bool drop_by_later_term(const struct judge *j, uint64_t index, uint64_t term,
                                struct verdict *out)
 {
+    CHECK(index > j->base);
     CHECK(term > 0);
     if (unknown_from(j, index) && !WEAK(C22_UNKNOWN)) {
         return false;
@@ -442,6 +369,7 @@ static bool drop_by_later_term(const struct judge *j, uint64_t index, uint64_t t
 static bool drop_by_voters(const struct judge *j, uint64_t index, uint64_t term,
                            struct verdict *out)
 {
+    CHECK(index > j->base);
     CHECK(term > 0);
     uint32_t counted = 0;
     uint64_t named = 0;
@@ -449,7 +377,7 @@ static bool drop_by_voters(const struct judge *j, uint64_t index, uint64_t term,
         const struct judge_peer *p = &j->peers[i];
         struct slot slot = {0};
         bool silent = p->said == NULL && WEAK(C23_SILENT);
-        if (!silent && (!may_count(j, p, index) || !peer_slot(p, index, &slot))) {
+        if (!silent && (!voters_may_count(j, p, index) || !peer_slot(p, index, &slot))) {
             continue;
         }
         bool weak = (WEAK(C23_DAMAGED) && slot.kind == SLOT_DAMAGED) ||
@@ -460,7 +388,7 @@ static bool drop_by_voters(const struct judge *j, uint64_t index, uint64_t term,
         counted |= UINT32_C(1) << i;
         named = !silent && p->said->term > named ? p->said->term : named;
     }
-    if (!are_enough(j, counted, index)) {
+    if (!voters_are_enough(j, counted, index)) {
         return false;
     }
     return set_drop(out, "C2.3", index, named);
@@ -470,6 +398,7 @@ static bool drop_by_voters(const struct judge *j, uint64_t index, uint64_t term,
 
 static bool set_snapshot(struct verdict *out, const struct judge_peer *p)
 {
+    CHECK(p->said->snapshot_term > 0);
     CHECK(p->said != NULL);
     CHECK(p->said->snapshot_index > 0);
     out->kind = VERDICT_SNAPSHOT;
@@ -485,6 +414,7 @@ static bool set_snapshot(struct verdict *out, const struct judge_peer *p)
 static bool set_replace(const struct judge *j, const struct judge_peer *p, uint64_t from,
                         struct verdict *out)
 {
+    CHECK(out->targets.count == 0);
     CHECK(from >= p->said->first);
     CHECK(from <= p->said->last);
     uint64_t last = WEAK(C3_SLOT) ? from : p->said->last;
@@ -509,6 +439,7 @@ enum compared { COMPARED_FROM, COMPARED_CUT, COMPARED_NOT };
 static enum compared compare_below(const struct judge *j, const struct judge_peer *p,
                                    uint64_t index, uint64_t *from)
 {
+    CHECK(p->said != NULL);
     CHECK(index > j->base);
     *from = index;
     for (uint64_t i = index - 1; i > j->base && !WEAK(C3_BELOW); i--) {
@@ -537,6 +468,7 @@ static enum compared compare_below(const struct judge *j, const struct judge_pee
 /* The peer holds our next known entry after the holes at 'index'. */
 static bool agrees_after(const struct judge *j, const struct judge_peer *p, uint64_t index)
 {
+    CHECK(p->said != NULL);
     const struct slot_run *run = slot_runs_find(j->own, index);
     if (run == NULL || slot_run_last(run) == j->last) {
         return false;
@@ -557,6 +489,7 @@ struct decider {
 static bool decide(const struct judge *j, const struct decider *d, uint64_t index,
                    struct verdict *out)
 {
+    CHECK(out->kind == VERDICT_WAIT);
     const struct judge_peer *p = d->peer;
     CHECK(p->said != NULL);
     uint64_t from;
@@ -568,7 +501,7 @@ static bool decide(const struct judge *j, const struct decider *d, uint64_t inde
     case COMPARED_FROM:
         break;
     }
-    if (d->counted != 0 && !are_enough(j, d->counted, from)) {
+    if (d->counted != 0 && !voters_are_enough(j, d->counted, from)) {
         return false;
     }
     if (p->said->last < from || WEAK(C3_AFTER)) {
@@ -591,6 +524,8 @@ static bool decide(const struct judge *j, const struct decider *d, uint64_t inde
 /* The log of a peer can decide at 'index': it holds something or nothing there. */
 static bool can_decide(const struct judge_peer *p, uint64_t index)
 {
+    CHECK(index > 0);
+    CHECK(p->id != 0);
     struct slot slot;
     return p->said != NULL && peer_slot(p, index, &slot) &&
            (is_known(slot) || slot.kind == SLOT_NEVER_HAD);
@@ -598,6 +533,7 @@ static bool can_decide(const struct judge_peer *p, uint64_t index)
 
 static bool decide_by_leader(const struct judge *j, uint64_t index, struct verdict *out)
 {
+    CHECK(index > j->base);
     CHECK(out->kind == VERDICT_WAIT);
     for (size_t i = 0; i < j->peer_count; i++) {
         const struct judge_peer *p = &j->peers[i];
@@ -617,12 +553,15 @@ static bool decide_by_leader(const struct judge *j, uint64_t index, struct verdi
 
 static uint64_t last_of(const struct repair_said *said)
 {
+    CHECK(said->first > 0);
+    CHECK(said->last + 1 >= said->first);
     return said->last > said->snapshot_index ? said->last : said->snapshot_index;
 }
 
 /* Term of the peer's last entry. False: its log may go on, or what it ends in is lost. */
 static bool last_term_of(const struct repair_said *said, uint64_t *term)
 {
+    CHECK(said->last + 1 >= said->first);
     CHECK(said->first > 0);
     struct slot slot;
     if (said->end_unknown && !WEAK(C3_END)) {
@@ -645,6 +584,7 @@ static bool last_term_of(const struct repair_said *said, uint64_t *term)
 
 static bool is_later(const struct judge_peer *a, const struct judge_peer *b)
 {
+    CHECK(a != b);
     uint64_t term_a = 0;
     uint64_t term_b = 0;
     bool known = last_term_of(a->said, &term_a);
@@ -658,19 +598,21 @@ static bool is_later(const struct judge_peer *a, const struct judge_peer *b)
 
 static bool decide_by_voters(const struct judge *j, uint64_t index, struct verdict *out)
 {
+    CHECK(index > j->base);
     CHECK(out->kind == VERDICT_WAIT);
     struct decider d = {.rule = "C3 voters"};
     for (size_t i = 0; i < j->peer_count; i++) {
         const struct judge_peer *p = &j->peers[i];
         uint64_t term;
-        if (!may_count(j, p, index) || !can_decide(p, index) || !last_term_of(p->said, &term)) {
+        if (!voters_may_count(j, p, index) || !can_decide(p, index) ||
+            !last_term_of(p->said, &term)) {
             continue;
         }
         d.counted |= UINT32_C(1) << i;
         d.term = p->said->term > d.term ? p->said->term : d.term;
         d.peer = d.peer == NULL || is_later(p, d.peer) ? p : d.peer;
     }
-    if (d.peer == NULL || !are_enough(j, d.counted, index)) {
+    if (d.peer == NULL || !voters_are_enough(j, d.counted, index)) {
         return false;
     }
     return decide(j, &d, index, out);
@@ -680,6 +622,7 @@ static bool decide_by_voters(const struct judge *j, uint64_t index, struct verdi
 
 static bool take_snapshot(const struct judge *j, uint64_t index, struct verdict *out)
 {
+    CHECK(index > j->base);
     CHECK(out->kind == VERDICT_WAIT);
     const struct judge_peer *best = NULL;
     for (size_t i = 0; i < j->peer_count; i++) {
@@ -699,6 +642,7 @@ static bool take_snapshot(const struct judge *j, uint64_t index, struct verdict 
 /* The log is cut above our checkpoint: any that reaches the cut will do. */
 static bool take_base(const struct judge *j, struct verdict *out)
 {
+    CHECK(j->base > 0);
     CHECK(j->base_missing);
     const struct judge_peer *best = NULL;
     for (size_t i = 0; i < j->peer_count; i++) {
@@ -715,6 +659,7 @@ static bool take_base(const struct judge *j, struct verdict *out)
  * between, the rules say the same. */
 static uint64_t next_index(const struct judge *j, uint64_t index, uint64_t last)
 {
+    CHECK(index > j->base);
     CHECK(index <= last);
     uint64_t next = last + 1;
     for (size_t i = 0; i < j->peer_count; i++) {
@@ -739,6 +684,7 @@ static uint64_t next_index(const struct judge *j, uint64_t index, uint64_t last)
 
 static bool judge_hole(const struct judge *j, uint64_t index, struct slot slot, struct verdict *out)
 {
+    CHECK(out->kind == VERDICT_WAIT);
     CHECK(is_hole(slot));
     CHECK(index > j->base);
     if (take_snapshot(j, index, out)) {

@@ -6,6 +6,7 @@
 
 static void check_runs(const struct slot_runs *r)
 {
+    CHECK(r->items != NULL || r->capacity == 0);
     CHECK(r->count <= r->capacity);
     if (r->count > 0) {
         const struct slot_run *last = &r->items[r->count - 1];
@@ -16,22 +17,27 @@ static void check_runs(const struct slot_runs *r)
 
 void slot_runs_deinit(struct slot_runs *r)
 {
+    CHECK(r->count <= r->capacity);
     mem_free(r->items);
     *r = (struct slot_runs){0};
 }
 
 void slot_runs_reset(struct slot_runs *r)
 {
+    CHECK(r->count <= r->capacity);
     r->count = 0;
 }
 
 static bool slot_equal(struct slot a, struct slot b)
 {
+    CHECK(a.kind <= SLOT_CUT);
+    CHECK(b.kind <= SLOT_CUT);
     return a.kind == b.kind && a.term == b.term && a.type == b.type;
 }
 
 void slot_runs_add(struct slot_runs *r, struct slot_run run)
 {
+    CHECK(run.first <= UINT64_MAX - run.count);
     CHECK(run.count > 0);
     CHECK(run.slot.kind == SLOT_WHOLE || run.slot.kind == SLOT_DAMAGED ||
           run.slot.kind == SLOT_UNKNOWN);
@@ -51,6 +57,7 @@ void slot_runs_add(struct slot_runs *r, struct slot_run run)
 
 const struct slot_run *slot_runs_from(const struct slot_runs *r, uint64_t index)
 {
+    CHECK(r->items != NULL || r->count == 0);
     size_t low = 0;
     size_t high = r->count;
     while (low < high) {
@@ -66,6 +73,7 @@ const struct slot_run *slot_runs_from(const struct slot_runs *r, uint64_t index)
 
 const struct slot_run *slot_runs_find(const struct slot_runs *r, uint64_t index)
 {
+    CHECK(r->count <= r->capacity);
     const struct slot_run *run = slot_runs_from(r, index);
     return run != NULL && run->first <= index ? run : NULL;
 }
@@ -73,6 +81,7 @@ const struct slot_run *slot_runs_find(const struct slot_runs *r, uint64_t index)
 /* Only what the rules tell apart, so that runs stay long. */
 static struct slot simplified(struct slot slot)
 {
+    CHECK(slot.kind == SLOT_UNKNOWN || slot.term > 0);
     CHECK(slot.kind == SLOT_WHOLE || slot.kind == SLOT_DAMAGED || slot.kind == SLOT_UNKNOWN);
     struct slot kept = {.kind = slot.kind, .term = slot.term};
     if (slot.kind == SLOT_UNKNOWN) {
@@ -86,6 +95,8 @@ static struct slot simplified(struct slot slot)
 
 void slot_runs_scan(struct slot_runs *r, const struct log_view *log, uint64_t first, uint64_t last)
 {
+    CHECK(log->at != NULL);
+    CHECK(first > 0);
     CHECK(last < UINT64_MAX);
     for (uint64_t i = first; i <= last; i++) {
         struct slot slot = simplified(log->at(log->context, i));
@@ -95,6 +106,8 @@ void slot_runs_scan(struct slot_runs *r, const struct log_view *log, uint64_t fi
 
 static void add_part(struct slot_runs *r, const struct slot_run *run, uint64_t first, uint64_t last)
 {
+    CHECK(run->count > 0);
+    CHECK(first <= last || last < run->first);
     uint64_t from = run->first > first ? run->first : first;
     uint64_t to = slot_run_last(run) < last ? slot_run_last(run) : last;
     if (from <= to) {

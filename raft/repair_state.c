@@ -17,6 +17,7 @@ static const unsigned allowed[] = {
 
 static void action_deinit(struct repair_action *a)
 {
+    CHECK(a->type <= REPAIR_DONE);
     buf_deinit(&a->message);
     for (size_t i = 0; i < a->count && a->entries != NULL; i++) {
         entry_unref(a->entries[i]);
@@ -27,6 +28,7 @@ static void action_deinit(struct repair_action *a)
 
 void repair_actions_reset(struct repair_actions *a)
 {
+    CHECK(a->count <= a->capacity);
     for (size_t i = 0; i < a->count; i++) {
         action_deinit(&a->items[i]);
     }
@@ -63,6 +65,7 @@ void repair_check(const struct repair *r)
 
 void repair_set_state(struct repair *r, enum state next)
 {
+    CHECK(next <= DONE);
     CHECK((allowed[r->state] & 1U << next) != 0);
     CHECK(r->change == CHANGE_NONE || next == CHANGING);
     r->state = next;
@@ -71,6 +74,7 @@ void repair_set_state(struct repair *r, enum state next)
 
 void repair_forget_verdict(struct repair *r)
 {
+    CHECK(r->entry_count <= r->entry_capacity);
     for (size_t i = 0; i < r->entry_count; i++) {
         entry_unref(r->entries[i]);
     }
@@ -81,6 +85,7 @@ void repair_forget_verdict(struct repair *r)
 
 static uint64_t log_base(const struct log_view *log, uint64_t snapshot_index)
 {
+    CHECK(log->first(log->context) > 0);
     uint64_t cut = log->first(log->context) - 1;
     return cut > snapshot_index ? cut : snapshot_index;
 }
@@ -93,6 +98,7 @@ bool repair_base_is_missing(const struct repair *r)
 
 void repair_read_log(struct repair *r)
 {
+    CHECK(r->change == CHANGE_NONE || r->state == CHANGING);
     r->base = log_base(&r->log, r->snapshot_index);
     uint64_t last = r->log.last(r->log.context);
     r->last = last > r->base ? last : r->base;
@@ -106,6 +112,7 @@ void repair_read_log(struct repair *r)
 
 uint64_t repair_count_holes(const struct repair *r)
 {
+    CHECK(r->own.count == 0 || r->last > r->base);
     uint64_t holes = r->end_unknown ? 1 : 0;
     for (size_t i = 0; i < r->own.count; i++) {
         holes += r->own.items[i].slot.kind == SLOT_WHOLE ? 0 : r->own.items[i].count;
@@ -115,6 +122,7 @@ uint64_t repair_count_holes(const struct repair *r)
 
 struct judge repair_judge_of(const struct repair *r, struct judge_peer *peers)
 {
+    CHECK(r->last >= r->base);
     CHECK(r->peer_count <= LIMIT_REPAIR_PEERS);
     for (size_t i = 0; i < r->peer_count; i++) {
         const struct peer *p = &r->peers[i];
@@ -159,6 +167,7 @@ bool repair_is_needed(const struct log_view *log, uint64_t snapshot_index)
 
 bool repair_keeps_later(const struct log_view *log, uint64_t index, uint64_t term)
 {
+    CHECK(log->at != NULL);
     CHECK(index > 0);
     CHECK(term > 0);
     if (WEAK(C5_LATER) || WEAK(C5_IDENTITY)) {
@@ -199,6 +208,7 @@ void repair_add_configuration(struct repair *r, const struct configuration *c)
 
 void repair_drop_configurations(struct repair *r, uint64_t from)
 {
+    CHECK(r->configuration_count <= r->configuration_capacity);
     CHECK(from > r->base);
     while (r->configuration_count > 0 &&
            r->configurations[r->configuration_count - 1].index >= from) {
@@ -208,6 +218,7 @@ void repair_drop_configurations(struct repair *r, uint64_t from)
 
 void repair_base_configuration(struct repair *r, const struct configuration *c, uint64_t index)
 {
+    CHECK(index > 0);
     size_t kept = 0;
     CHECK(c->index <= index);
     for (size_t i = 0; i < r->configuration_count; i++) {
@@ -221,6 +232,7 @@ void repair_base_configuration(struct repair *r, const struct configuration *c, 
 
 void repair_learn_configurations(struct repair *r)
 {
+    CHECK(r->entry_count <= r->entry_capacity);
     for (size_t i = 0; i < r->entry_count; i++) {
         const struct entry *entry = r->entries[i];
         struct configuration c;
@@ -236,6 +248,8 @@ void repair_learn_configurations(struct repair *r)
 
 struct peer *repair_find_peer(struct repair *r, uint64_t id)
 {
+    CHECK(id != 0);
+    CHECK(r->peer_count <= LIMIT_REPAIR_PEERS);
     for (size_t i = 0; i < r->peer_count; i++) {
         if (r->peers[i].id == id) {
             return &r->peers[i];
@@ -246,6 +260,7 @@ struct peer *repair_find_peer(struct repair *r, uint64_t id)
 
 void repair_forget_answers(struct repair *r)
 {
+    CHECK(r->peer_count <= LIMIT_REPAIR_PEERS);
     for (size_t i = 0; i < r->peer_count; i++) {
         struct peer *p = &r->peers[i];
         repair_said_deinit(&p->said);
@@ -278,6 +293,7 @@ static void see_peer(struct repair *r, uint64_t id)
 /* Members first: room is bounded. */
 void repair_see_peers(struct repair *r, const struct repair_event *event)
 {
+    CHECK(event->type == REPAIR_PEERS);
     CHECK(event->peer_count == 0 || event->peers != NULL);
     for (size_t i = 0; i < r->peer_count; i++) {
         r->peers[i].connected = false;
@@ -296,6 +312,7 @@ void repair_see_peers(struct repair *r, const struct repair_event *event)
 
 bool repair_is_connected(const struct repair *r)
 {
+    CHECK(r->peer_count <= LIMIT_REPAIR_PEERS);
     for (size_t i = 0; i < r->peer_count; i++) {
         if (r->peers[i].connected) {
             return true;
@@ -306,6 +323,7 @@ bool repair_is_connected(const struct repair *r)
 
 bool repair_all_answered(const struct repair *r)
 {
+    CHECK(r->peer_count <= LIMIT_REPAIR_PEERS);
     for (size_t i = 0; i < r->peer_count; i++) {
         if (r->peers[i].connected && !r->peers[i].answered) {
             return r->timed_out;

@@ -10,6 +10,7 @@ enum { HOLES_SHOWN = 8 };
 
 static const char *name_of(const struct judge *j, uint64_t id)
 {
+    CHECK(id != j->id);
     CHECK(id != 0);
     for (size_t i = j->configuration_count; i > 0; i--) {
         const struct server *s = configuration_find(&j->configurations[i - 1], id);
@@ -22,6 +23,7 @@ static const char *name_of(const struct judge *j, uint64_t id)
 
 static const struct judge_peer *find_peer(const struct judge *j, uint64_t id)
 {
+    CHECK(id != 0);
     CHECK(j->peer_count <= LIMIT_REPAIR_PEERS);
     for (size_t i = 0; i < j->peer_count; i++) {
         if (j->peers[i].id == id) {
@@ -60,6 +62,7 @@ static const char *const said_texts[] = {
 
 static enum said said_of(const struct judge_peer *p, uint64_t index, uint64_t term)
 {
+    CHECK(p == NULL || p->id != 0);
     struct slot slot;
     if (p == NULL || p->said == NULL) {
         return SILENT;
@@ -91,6 +94,7 @@ static enum said said_of(const struct judge_peer *p, uint64_t index, uint64_t te
 
 static void put_node(struct buf *b, const struct judge *j, uint64_t id, enum said said)
 {
+    CHECK(id != 0);
     CHECK(said <= NO_CHECKPOINT);
     const char *name = name_of(j, id);
     buf_printf(b, "%s%s node %016" PRIx64, b->size == 0 ? "" : ", ", said_texts[said], id);
@@ -102,6 +106,7 @@ static void put_node(struct buf *b, const struct judge *j, uint64_t id, enum sai
 /* Every server of a known configuration, and every other peer that answered. */
 static void put_nodes(struct buf *out, const struct judge *j, uint64_t index, uint64_t term)
 {
+    CHECK(j->peer_count <= LIMIT_REPAIR_PEERS);
     struct buf nodes = {0};
     CHECK(index > 0 || j->base_missing);
     for (size_t i = 0; i < j->peer_count; i++) {
@@ -125,6 +130,7 @@ static void put_nodes(struct buf *out, const struct judge *j, uint64_t index, ui
 /* Holes of one run of which everybody says the same are one part of the text. */
 static void put_hole(struct buf *out, const struct judge *j, const struct slot_run *run)
 {
+    CHECK(run->first > j->base);
     CHECK(run->count > 0);
     uint64_t last = slot_run_last(run);
     buf_printf(out, "%s", out->size == 0 ? "" : "; ");
@@ -143,6 +149,7 @@ static void put_hole(struct buf *out, const struct judge *j, const struct slot_r
 
 static void put_end(struct buf *out, const struct judge *j)
 {
+    CHECK(j->last >= j->base);
     CHECK(j->end_unknown);
     buf_printf(out, "%swhat followed entry %" PRIu64 ": ", out->size == 0 ? "" : "; ", j->last);
     put_nodes(out, j, j->last + 1, 0);
@@ -150,6 +157,7 @@ static void put_end(struct buf *out, const struct judge *j)
 
 static uint64_t same_until(const struct judge *j, uint64_t index, uint64_t last, uint64_t term)
 {
+    CHECK(index > j->base);
     CHECK(index <= last);
     uint64_t i = index + 1;
     for (; i <= last; i++) {
@@ -165,6 +173,7 @@ static uint64_t same_until(const struct judge *j, uint64_t index, uint64_t last,
 
 char *repair_waiting_text(const struct judge *j)
 {
+    CHECK(j->own != NULL);
     struct buf out = {0};
     size_t shown = 0;
     uint64_t more = 0;

@@ -18,6 +18,7 @@ enum {
 
 static uint64_t read_index(struct cursor *c, const struct wire_field *f)
 {
+    CHECK(c != NULL);
     CHECK(f->number > 0);
     uint64_t v = wire_uint(c, f);
     if (v > INDEX_MAX) {
@@ -30,6 +31,7 @@ static uint64_t read_index(struct cursor *c, const struct wire_field *f)
 /* Up to four numbers, as all the small messages here hold. */
 static void read_numbers(struct cursor *c, const struct wire_field *outer, uint64_t v[4])
 {
+    CHECK(c != NULL);
     CHECK(outer->number > 0);
     memset(v, 0, 4 * sizeof v[0]);
     struct cursor inner = cursor_of(wire_bytes(c, outer));
@@ -107,6 +109,8 @@ static void read_want(struct cursor *c, const struct wire_field *f, struct repai
 static void read_question_field(struct cursor *c, const struct wire_field *f,
                                 struct repair_question *q)
 {
+    CHECK(f->number > 0);
+    CHECK(q->want_count <= LIMIT_REPAIR_WANTS);
     switch (f->number) {
     case 1:
         q->question = wire_fixed64(c, f);
@@ -131,6 +135,7 @@ static void read_question_field(struct cursor *c, const struct wire_field *f,
 enum err_code repair_question_decode(struct bytes message, struct repair_question *out,
                                      struct err *e)
 {
+    CHECK(message.data != NULL || message.size == 0);
     CHECK(out != NULL);
     *out = (struct repair_question){0};
     if (message.size > QUESTION_SIZE_MAX) {
@@ -151,6 +156,7 @@ enum err_code repair_question_decode(struct bytes message, struct repair_questio
 
 void repair_said_deinit(struct repair_said *said)
 {
+    CHECK(said->entry_count == 0 || said->entries != NULL);
     slot_runs_deinit(&said->runs);
     for (size_t i = 0; i < said->entry_count; i++) {
         entry_unref(said->entries[i]);
@@ -176,6 +182,7 @@ static void put_entry(struct buf *out, const struct entry *entry)
 
 static void put_configuration(struct buf *out, const struct configuration *c)
 {
+    CHECK(c->count > 0);
     CHECK(c->count <= LIMIT_NODES_MAX);
     struct buf bytes = {0};
     configuration_encode(c, &bytes);
@@ -217,6 +224,7 @@ void repair_said_encode(const struct repair_said *said, struct buf *out)
 
 static void read_run(struct cursor *c, const struct wire_field *f, struct repair_said *said)
 {
+    CHECK(f->number > 0);
     CHECK(said->runs.count <= LIMIT_REPAIR_RUNS);
     uint64_t v[4];
     read_numbers(c, f, v);
@@ -237,6 +245,7 @@ static void read_run(struct cursor *c, const struct wire_field *f, struct repair
 /* One whose bytes don't match their checksum is left out: it counts as not sent. */
 static void read_entry(struct cursor *c, const struct wire_field *outer, struct repair_said *said)
 {
+    CHECK(said->entry_count <= LIMIT_REPAIR_ENTRIES);
     uint64_t index = 0;
     uint64_t term = 0;
     uint64_t type = 0;
@@ -276,6 +285,8 @@ static void read_entry(struct cursor *c, const struct wire_field *outer, struct 
 
 static void read_said_number(struct cursor *c, const struct wire_field *f, struct repair_said *said)
 {
+    CHECK(f->number > 0);
+    CHECK(said != NULL);
     switch (f->number) {
     case 2:
         said->term = read_index(c, f);
@@ -315,6 +326,8 @@ static void read_said_number(struct cursor *c, const struct wire_field *f, struc
 static void read_said_field(struct cursor *c, const struct wire_field *f, struct repair_said *said,
                             struct bytes *configuration)
 {
+    CHECK(f->number > 0);
+    CHECK(configuration != NULL);
     switch (f->number) {
     case 1:
         said->question = wire_fixed64(c, f);
@@ -339,6 +352,8 @@ static void read_said_field(struct cursor *c, const struct wire_field *f, struct
 
 static bool runs_are_inside(const struct repair_said *said)
 {
+    CHECK(said->first > 0);
+    CHECK(said->last + 1 >= said->first);
     if (said->runs.count == 0) {
         return true;
     }
@@ -348,6 +363,8 @@ static bool runs_are_inside(const struct repair_said *said)
 
 static enum err_code read_said(struct bytes message, struct repair_said *said, struct err *e)
 {
+    CHECK(said->entries == NULL);
+    CHECK(said->runs.count == 0);
     struct cursor c = cursor_of(message);
     struct wire_field f;
     struct bytes configuration = {0};
@@ -370,6 +387,7 @@ static enum err_code read_said(struct bytes message, struct repair_said *said, s
 
 enum err_code repair_said_decode(struct bytes message, struct repair_said *out, struct err *e)
 {
+    CHECK(message.data != NULL || message.size == 0);
     CHECK(out != NULL);
     *out = (struct repair_said){0};
     if (message.size > LIMIT_REPAIR_ANSWER_SIZE_MAX) {
@@ -384,6 +402,7 @@ enum err_code repair_said_decode(struct bytes message, struct repair_said *out, 
 
 static struct slot said_cut(const struct repair_said *said, uint64_t index)
 {
+    CHECK(index > 0);
     CHECK(index < said->first || index <= said->snapshot_index);
     if (WEAK(ANSWER_CUT)) {
         return (struct slot){.kind = SLOT_NEVER_HAD};
@@ -399,6 +418,7 @@ static struct slot said_cut(const struct repair_said *said, uint64_t index)
 
 bool repair_said_slot(const struct repair_said *said, uint64_t index, struct slot *out)
 {
+    CHECK(said->last + 1 >= said->first);
     CHECK(index > 0);
     CHECK(said->first > 0);
     if (index < said->first || (index > said->last && index <= said->snapshot_index)) {

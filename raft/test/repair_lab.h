@@ -66,6 +66,7 @@ struct lab_message {
     size_t from;
     size_t to;
     bool question;
+    uint64_t due_ms; /* not before */
     struct buf bytes;
 };
 
@@ -88,6 +89,7 @@ struct lab {
     void (*tamper)(struct lab *lab, struct buf *answer);
     unsigned reads_left; /* for 'tamper' */
     unsigned installs_to_fail;
+    unsigned slow_ticks; /* until an answer with entries arrives */
 };
 
 static inline uint64_t lab_value(uint64_t index, uint64_t term)
@@ -274,6 +276,9 @@ static inline void lab_send(struct lab *lab, size_t from, size_t to, bool questi
     struct lab_message *m = &lab->messages[lab->message_count++];
     *m = (struct lab_message){.from = from, .to = to, .question = question};
     buf_put_bytes(&m->bytes, bytes);
+    if (!question && bytes.size > 40) {
+        m->due_ms = lab->now_ms + (uint64_t)lab->slow_ticks * LAB_INTERVAL_MS;
+    }
 }
 
 static inline struct entry *lab_entry(void *context, uint64_t index, bool *need)
@@ -697,11 +702,22 @@ static inline void lab_lead(struct lab *lab, size_t number, uint64_t term, const
     }
 }
 
-/* Delivers messages, in random order between nodes, until none is left. */
+/* Delivers messages, in random order between nodes, until none is left that is due. */
 static inline void lab_deliver_all(struct lab *lab)
 {
-    while (lab->message_count > 0) {
-        size_t at = random_below(&lab->random, lab->message_count);
+    for (;;) {
+        size_t due = 0;
+        for (size_t i = 0; i < lab->message_count; i++) {
+            due += lab->messages[i].due_ms <= lab->now_ms;
+        }
+        if (due == 0) {
+            return;
+        }
+        size_t at = 0;
+        for (uint64_t skip = random_below(&lab->random, due);
+             skip > 0 || lab->messages[at].due_ms > lab->now_ms; at++) {
+            skip -= lab->messages[at].due_ms <= lab->now_ms;
+        }
         for (size_t i = 0; i < at; i++) { /* first of its link */
             if (lab->messages[i].from == lab->messages[at].from &&
                 lab->messages[i].to == lab->messages[at].to) {

@@ -15,6 +15,7 @@
 #include "raft/repair_runs.c"
 #include "raft/repair_state.c"
 #include "raft/repair_text.c"
+#include "raft/repair_voters.c"
 #include "raft/repair_wire.c"
 /* NOLINTEND(bugprone-suspicious-include) */
 

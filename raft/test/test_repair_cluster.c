@@ -628,6 +628,7 @@ static void heal(struct cluster *c, struct totals *t)
     for (size_t round = 0; round < 30 && c->failure == NULL; round++) {
         lab_deliver_all(c->lab);
         notice(c);
+        c->lab->now_ms += 20 * (uint64_t)LAB_INTERVAL_MS;
         lab_tick(c->lab);
         notice(c);
         size_t leader = find_leader(c, round);
@@ -744,11 +745,17 @@ static uint64_t number_of(const char *name, uint64_t otherwise)
     return text == NULL ? otherwise : strtoull(text, NULL, 10);
 }
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { SEEDS = 4000, SEEDS_FULL = 60000 }; /* each takes ten times as long */
+#else
+enum { SEEDS = 20000, SEEDS_FULL = 400000 };
+#endif
+
 static uint64_t seeds_to_play(void)
 {
     const char *rounds = getenv("TIDEMARK_ROUNDS");
     bool full = rounds != NULL && strcmp(rounds, "full") == 0;
-    return number_of("TIDEMARK_SEEDS", full ? 200000 : 20000);
+    return number_of("TIDEMARK_SEEDS", full ? SEEDS_FULL : SEEDS);
 }
 
 TEST(repair_cluster, nothing_committed_is_lost_and_all_that_can_be_is_repaired)

@@ -540,3 +540,114 @@ TEST(repair_judge, each_weaker_form_fails_a_story)
         test_true(shown[i], repair_weak_names[i], TEST_HERE(false));
     }
 }
+
+/* ---- verdicts looked at directly ---- */
+
+/* Node 1 lost what followed 1:1; node 2 leads term 3. */
+struct direct {
+    struct slot_runs own;
+    struct repair_said said;
+    struct judge_peer peer;
+    struct judge judge;
+};
+
+static void open_direct(struct direct *d, uint64_t last)
+{
+    *d = (struct direct){
+        .said = {
+            .question = 1, .term = 3, .leader = 2, .leader_term = 3, .first = 1, .last = last}};
+    slot_runs_add(&d->own, (struct slot_run){1, 1, {.kind = SLOT_WHOLE, .term = 1}});
+    slot_runs_add(&d->own, (struct slot_run){2, 1, {.kind = SLOT_UNKNOWN}});
+    slot_runs_add(&d->said.runs, (struct slot_run){1, last, {.kind = SLOT_WHOLE, .term = 1}});
+    d->peer = (struct judge_peer){.id = 2, .said = &d->said, .source = true};
+    d->judge = (struct judge){
+        .id = 1, .term_began = 2, .last = 2, .own = &d->own, .peers = &d->peer, .peer_count = 1};
+}
+
+static void close_direct(struct direct *d)
+{
+    slot_runs_deinit(&d->own);
+    repair_said_deinit(&d->said);
+}
+
+TEST(repair_judge, a_deciding_log_is_taken_to_its_end)
+{
+    struct direct d;
+    struct verdict v;
+    open_direct(&d, 5000);
+    REQUIRE(judge_rest(&d.judge, &v));
+    EXPECT(v.kind == VERDICT_REPLACE);
+    EXPECT_UINT(v.index, 2);
+    EXPECT_UINT(v.term, 3);
+    REQUIRE_UINT(v.targets.count, 1);
+    EXPECT_UINT(v.targets.items[0].first, 2);
+    EXPECT_UINT(v.targets.items[0].count, 4999);
+    verdict_deinit(&v);
+    close_direct(&d);
+}
+
+/* A log that is too long for memory, or said to be, is not walked: a snapshot
+ * of its owner stands for most of it. */
+TEST(repair_judge, a_deciding_log_that_is_too_long_waits_for_a_snapshot)
+{
+    struct direct d;
+    struct verdict v;
+    open_direct(&d, UINT64_C(1) << 60);
+    EXPECT(!judge_rest(&d.judge, &v));
+    d.said.snapshot_index = 100;
+    d.said.snapshot_term = 1;
+    REQUIRE(judge_rest(&d.judge, &v));
+    EXPECT(v.kind == VERDICT_SNAPSHOT);
+    EXPECT_UINT(v.index, 100);
+    verdict_deinit(&v);
+    close_direct(&d);
+    open_direct(&d, 5000);
+    d.judge.replace_too_long = true; /* its entries were too large */
+    EXPECT(!judge_rest(&d.judge, &v));
+    close_direct(&d);
+}
+
+/* Five entries of one term are damaged; the leader lacks the last two. */
+TEST(repair_judge, each_entry_of_a_run_of_holes_is_judged)
+{
+    struct direct d;
+    struct verdict v;
+    open_direct(&d, 3);
+    slot_runs_reset(&d.own);
+    slot_runs_add(&d.own, (struct slot_run){1, 5, {.kind = SLOT_DAMAGED, .term = 1}});
+    d.judge.last = 5;
+    d.peer.source = false; /* it can't be asked for entries */
+    REQUIRE(judge_rest(&d.judge, &v));
+    EXPECT(v.kind == VERDICT_DROP);
+    EXPECT_UINT(v.index, 4);
+    EXPECT_STR(v.rule, "C2.1");
+    verdict_deinit(&v);
+    d.peer.source = true;
+    REQUIRE(judge_fill(&d.judge, &v));
+    EXPECT_UINT(v.targets.items[0].count, 3);
+    EXPECT_STR(v.rule, "C1");
+    verdict_deinit(&v);
+    close_direct(&d);
+}
+
+TEST(repair_judge, our_term_is_the_stored_one_where_identities_are_lost)
+{
+    struct direct d;
+    open_direct(&d, 3);
+    EXPECT_UINT(judge_our_term(&d.judge, 2), 2);
+    EXPECT_UINT(judge_first_hole(&d.judge), 2);
+    EXPECT(!judge_leader_is_behind(&d.judge));
+    d.judge.term_began = 4;
+    EXPECT(judge_leader_is_behind(&d.judge));
+    slot_runs_reset(&d.own);
+    slot_runs_add(&d.own, (struct slot_run){1, 2, {.kind = SLOT_DAMAGED, .term = 1}});
+    EXPECT_UINT(judge_our_term(&d.judge, 2), 1);
+    d.judge.end_unknown = true;
+    EXPECT_UINT(judge_our_term(&d.judge, 2), 4);
+    slot_runs_reset(&d.own);
+    slot_runs_add(&d.own, (struct slot_run){1, 2, {.kind = SLOT_WHOLE, .term = 1}});
+    EXPECT_UINT(judge_first_hole(&d.judge), 3);
+    d.judge.end_unknown = false;
+    EXPECT_UINT(judge_first_hole(&d.judge), 0);
+    close_direct(&d);
+}
