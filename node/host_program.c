@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "node/host_program.h"
+
+#include <signal.h>
+#include <stdio.h>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "base/version.h"
+#include "node/host.h"
+#include "node/member.h"
+
+static int64_t wall_us(void *context)
+{
+    return io_wall_us(context);
+}
+
+/* A connection that is lost is an error of its write, not the end of the process. */
+static void ignore_broken_pipes(void)
+{
+    struct sigaction action = {.sa_handler = SIG_IGN};
+    int rv = sigaction(SIGPIPE, &action, NULL);
+    CHECK(rv == 0);
+}
+
+static int run(const struct config *config, struct io *io)
+{
+    struct log log = {
+        .level = config->log_level,
+        .wall_us = wall_us,
+        .write = log_write_stderr,
+        .context = io,
+    };
+    (void)snprintf(log.node, sizeof log.node, "%s", config->name);
+    struct host_options options = {.config = config, .log = &log, .io = io};
+    ignore_broken_pipes();
+    log_info(&log, "node", "start", "version=%s data=%s client=%s peer=%s", TIDEMARK_VERSION,
+             config->data_dir, config->advertise_client, config->advertise_peer);
+    int exit_code = HOST_PROGRAM_FAILED;
+    do {
+        struct err e;
+        if (host_run(&options, &exit_code, &e) != ERR_OK) {
+            log_error(&log, "node", "start-failed", "reason=\"%s\"", e.text);
+            (void)fprintf(stderr, "tidemarkd: %s\n", e.text);
+            return HOST_PROGRAM_FAILED;
+        }
+    } while (exit_code == MEMBER_EXIT_AGAIN);
+    return exit_code;
+}
+
+static int open_and_run(const struct host_program *program, const struct config *config)
+{
+    struct io *io = program->io;
+    struct err e;
+    if (program->open_io != NULL && program->open_io(program->context, config, &io, &e) != ERR_OK) {
+        (void)fprintf(stderr, "tidemarkd: %s\n", e.text);
+        return HOST_PROGRAM_FAILED;
+    }
+    return run(config, io);
+}
+
+static int print_and_free(struct buf *text)
+{
+    size_t written = fwrite(text->data, 1, text->size, stdout);
+    bool good = written == text->size && fflush(stdout) == 0;
+    buf_deinit(text);
+    return good ? HOST_PROGRAM_OK : HOST_PROGRAM_FAILED;
+}
+
+int host_program_run(const struct host_program *program)
+{
+    struct config_input input = {
+        .argc = program->argc,
+        .argv = (const char *const *)program->argv,
+        .environment = (const char *const *)program->environment,
+        .io = program->io,
+    };
+    struct config *config = &(struct config){0};
+    struct err e;
+    if (config_load(&input, config, &e) != ERR_OK) {
+        (void)fprintf(stderr, "tidemarkd: %s\n", e.text);
+        return HOST_PROGRAM_USAGE;
+    }
+    struct buf text = {0};
+    switch (config->command) {
+    case CONFIG_RUN:
+        return open_and_run(program, config);
+    case CONFIG_HELP:
+        config_print_help(&text);
+        break;
+    case CONFIG_VERSION:
+        buf_printf(&text, "tidemarkd %s (%s)\n", TIDEMARK_VERSION, TIDEMARK_BUILD_TYPE);
+        break;
+    case CONFIG_PRINT:
+        config_print_origin(config, &text);
+        break;
+    }
+    return print_and_free(&text);
+}
