@@ -360,6 +360,7 @@ static void put_rows(const struct tsdb_scan *s, struct buf *b)
 enum err_code tsdb_scan_next(struct tsdb_scan *s, size_t size_max, struct buf *answer, bool *done,
                              struct err *e)
 {
+    size_max = size_max > 0 ? size_max : 1; /* a row at least */
     size_t row_size = 8 + 9 * s->request.place_count;
     size_t max = size_max / row_size < s->batch_rows ? size_max / row_size : s->batch_rows;
     enum err_code code = ERR_OK;
