@@ -306,6 +306,7 @@ static enum err_code open_cluster(struct cli *cli, struct err *e)
         .timeout_ms = cli->timeout_ms,
     };
     enum err_code code = cluster_open(&options, &cli->cluster, e);
+    cli->bad_endpoints = code == ERR_INVALID;
     return code == ERR_OK ? ERR_OK : err_wrap(e, "--endpoints");
 }
 
@@ -313,7 +314,7 @@ struct cluster *cli_cluster(struct cli *cli, enum cli_exit *exit)
 {
     struct err e = {0};
     if (open_cluster(cli, &e) != ERR_OK) {
-        *exit = cli_usage(cli, "%s", e.text);
+        *exit = cli_fail(cli, &e);
         return NULL;
     }
     return cli->cluster;
@@ -410,6 +411,9 @@ static void print_error(struct cli *cli, const char *format, ...)
 enum cli_exit cli_fail(struct cli *cli, const struct err *e)
 {
     print_error(cli, "%s", e->text);
+    if (cli->bad_endpoints) {
+        return CLI_USAGE;
+    }
     return e->code == ERR_UNAVAILABLE || e->code == ERR_DEADLINE ? CLI_UNREACHABLE : CLI_FAILED;
 }
 

@@ -58,6 +58,7 @@ struct cli {
     bool progress; /* standard error is a terminal */
     uint64_t timeout_ms;
     struct cluster *cluster; /* opened by cli_cluster() */
+    bool bad_endpoints;      /* the flag's value can't be used */
 };
 
 /* Where a run gets what is not on its command line. */

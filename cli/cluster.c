@@ -303,15 +303,20 @@ enum err_code cluster_ask(struct cluster *c, const char *path, const ProtobufCMe
     return code;
 }
 
-enum err_code cluster_ask_at(struct cluster *c, size_t endpoint, const char *path,
-                             const ProtobufCMessageDescriptor *answer_type,
-                             ProtobufCMessage **answer, struct err *e)
+enum err_code cluster_ask_one(struct cluster *c, size_t endpoint,
+                              const struct cluster_request *request,
+                              const ProtobufCMessageDescriptor *answer_type,
+                              ProtobufCMessage **answer, struct err *e)
 {
-    struct grpc_call_request call = {.path = path,
-                                     .deadline_ms = cluster_now_ms(c) + c->timeout_ms};
+    struct trial trial = begin_trial(c);
+    struct grpc_call_request call = {
+        .path = request->path,
+        .message = request->message,
+        .deadline_ms = attempt_deadline_ms(&trial, request->manner),
+    };
     struct grpc_channel *channel = cluster_channel(c, endpoint, e);
     if (channel == NULL) {
-        return e->code;
+        return ERR_IO;
     }
     struct buf reply = {0};
     enum err_code code = grpc_client_call_sync(c->blocking, channel, &call, &reply, NULL, e);
@@ -320,4 +325,12 @@ enum err_code cluster_ask_at(struct cluster *c, size_t endpoint, const char *pat
     }
     buf_deinit(&reply);
     return code;
+}
+
+enum err_code cluster_ask_at(struct cluster *c, size_t endpoint, const char *path,
+                             const ProtobufCMessageDescriptor *answer_type,
+                             ProtobufCMessage **answer, struct err *e)
+{
+    struct cluster_request request = {.path = path};
+    return cluster_ask_one(c, endpoint, &request, answer_type, answer, e);
 }

@@ -54,6 +54,11 @@ MUST_CHECK enum err_code cluster_ask(struct cluster *c, const char *path,
                                      const ProtobufCMessageDescriptor *answer_type,
                                      ProtobufCMessage **answer, struct err *e);
 /* One attempt at one endpoint, nowhere else. */
+MUST_CHECK enum err_code cluster_ask_one(struct cluster *c, size_t endpoint,
+                                         const struct cluster_request *request,
+                                         const ProtobufCMessageDescriptor *answer_type,
+                                         ProtobufCMessage **answer, struct err *e);
+/* The same with an empty request. */
 MUST_CHECK enum err_code cluster_ask_at(struct cluster *c, size_t endpoint, const char *path,
                                         const ProtobufCMessageDescriptor *answer_type,
                                         ProtobufCMessage **answer, struct err *e);
