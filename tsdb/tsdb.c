@@ -43,7 +43,10 @@ static enum err_code open_parts(struct tsdb *db, const struct manifest *m, struc
         struct part *p = NULL;
         enum err_code code = part_open(db->io, db->dir, &m->parts[i], &p, e);
         if (code == ERR_NOT_FOUND) { /* a part that is listed and gone is damage */
-            code = err_set(e, ERR_CORRUPT, "checkpoint %" PRIu64 ": a part is missing", m->index);
+            char name[PART_NAME_SIZE];
+            part_name(m->parts[i].hash, name);
+            code = err_set(e, ERR_CORRUPT, "part %s of checkpoint %" PRIu64 " is missing", name,
+                           m->index);
         }
         if (code != ERR_OK) {
             return code;
