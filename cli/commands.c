@@ -12,10 +12,10 @@ const struct cli_command *commands_all(size_t *count)
     static size_t all_count;
     if (all_count == 0) {
         const struct cli_commands parts[] = {
-            commands_of_status(),  commands_of_settings(), commands_of_databases(),
-            commands_of_tables(),  commands_of_import(),   commands_of_scan(),
-            commands_of_nodes(),   commands_of_state(),    commands_of_wal(),
-            commands_of_program(),
+            commands_of_status(), commands_of_settings(), commands_of_databases(),
+            commands_of_tables(), commands_of_import(),   commands_of_scan(),
+            commands_of_nodes(),  commands_of_state(),    commands_of_wal(),
+            commands_of_bench(),  commands_of_program(),
         };
         for (size_t p = 0; p < sizeof parts / sizeof parts[0]; p++) {
             for (size_t i = 0; i < parts[p].count; i++) {
