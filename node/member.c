@@ -221,6 +221,11 @@ void member_adopt_state(struct member *m)
         m->configuration = m->committed;
     }
     member_load_settings(m);
+    size_t count = 0;
+    const struct tsdb_node *nodes = tsdb_nodes(m->db, &count);
+    m->nodes = mem_grow(m->nodes, &m->node_capacity, count + 1, sizeof *m->nodes);
+    memcpy(m->nodes, nodes, count * sizeof *nodes);
+    m->node_count = count;
 }
 
 static void found_or_resume(struct member *m)
@@ -460,6 +465,7 @@ void member_close(struct member *m)
     buf_deinit(&m->gather);
     buf_deinit(&m->send_buf);
     settings_unref(m->values);
+    mem_free(m->nodes);
     actions_deinit(&m->actions);
     repair_actions_deinit(&m->repair_actions);
     log_map_deinit(&m->map);

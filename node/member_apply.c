@@ -2,6 +2,7 @@
 /* Committed entries on their way through the apply lane: one batch at a time,
  * in order. Then the local copies that the level asks for, then the answers. */
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "node/member_internal.h"
@@ -195,6 +196,42 @@ static void take_setting(struct member *m, const struct command *command, uint64
     m->host.settings_changed(m->host.context);
 }
 
+static struct tsdb_node *node_of(struct member *m, uint64_t directory_id)
+{
+    for (size_t i = 0; i < m->node_count; i++) {
+        if (m->nodes[i].directory_id == directory_id) {
+            return &m->nodes[i];
+        }
+    }
+    m->nodes = mem_grow(m->nodes, &m->node_capacity, m->node_count + 1, sizeof *m->nodes);
+    struct tsdb_node *node = &m->nodes[m->node_count++];
+    *node = (struct tsdb_node){.directory_id = directory_id};
+    return node;
+}
+
+static void take_node_start(struct member *m, const struct command *command)
+{
+    Tidemark__Log__V1__NodeStart *start =
+        tidemark__log__v1__node_start__unpack(NULL, command->body.size, command->body.data);
+    CHECK(start != NULL); /* the state has applied it */
+    struct tsdb_node *node = node_of(m, start->directory_id);
+    node->start_counter = start->start_counter;
+    node->nonce = start->nonce;
+    (void)snprintf(node->name, sizeof node->name, "%s", start->name);
+    (void)snprintf(node->peer_address, sizeof node->peer_address, "%s", start->peer_address);
+    (void)snprintf(node->client_address, sizeof node->client_address, "%s", start->client_address);
+    tidemark__log__v1__node_start__free_unpacked(start, NULL);
+}
+
+static void take_node_removed(struct member *m, const struct command *command)
+{
+    Tidemark__Log__V1__NodeRemoved *removed =
+        tidemark__log__v1__node_removed__unpack(NULL, command->body.size, command->body.data);
+    CHECK(removed != NULL);
+    node_of(m, removed->directory_id)->removed = true;
+    tidemark__log__v1__node_removed__free_unpacked(removed, NULL);
+}
+
 static void take_command(struct member *m, const struct command *command, uint64_t index)
 {
     if (command->kind == COMMAND_SET_SETTING) {
@@ -204,6 +241,10 @@ static void take_command(struct member *m, const struct command *command, uint64
         m->hard.cluster_formed = true;
         member_put_hard(m);
         member_say(m, "%s", "");
+    } else if (command->kind == COMMAND_NODE_START) {
+        take_node_start(m, command);
+    } else if (command->kind == COMMAND_NODE_REMOVED) {
+        take_node_removed(m, command);
     }
 }
 

@@ -276,6 +276,11 @@ void member_found_start(struct member *m)
     CHECK(m->state == MEMBER_FORMING);
     CHECK(m->founding != NULL);
     member_dial(m);
+    for (size_t i = 0; i < m->known_count; i++) { /* who dialed us while we were opening */
+        if (m->known[i].connected) {
+            member_found_peer(m, m->known[i].peer_address, true);
+        }
+    }
     struct founding_event ev = {.type = FOUNDING_TICK};
     step_founding(m, 0, &ev);
 }
@@ -332,11 +337,13 @@ void member_found_answer(struct member *m, struct bytes answer)
 
 static void ask_to_join(struct member *m)
 {
-    Tidemark__Peer__V1__JoinRequest request = TIDEMARK__PEER__V1__JOIN_REQUEST__INIT;
+    Tidemark__Peer__V1__JoinRequest request;
+    tidemark__peer__v1__join_request__init(&request);
     request.name = m->name;
     request.peer_address = m->peer_address;
     request.client_address = m->client_address;
-    Tidemark__Peer__V1__PeerMessage message = TIDEMARK__PEER__V1__PEER_MESSAGE__INIT;
+    Tidemark__Peer__V1__PeerMessage message;
+    tidemark__peer__v1__peer_message__init(&message);
     message.body_case = TIDEMARK__PEER__V1__PEER_MESSAGE__BODY_JOIN_REQUEST;
     message.join_request = &request;
     for (size_t i = 0; i < m->known_count; i++) {
@@ -361,7 +368,8 @@ static void join_tick(struct member *m)
 
 static void propose_level(struct member *m)
 {
-    Tidemark__Log__V1__SetSetting set = TIDEMARK__LOG__V1__SET_SETTING__INIT;
+    Tidemark__Log__V1__SetSetting set;
+    tidemark__log__v1__set_setting__init(&set);
     set.name = (char *)(uintptr_t)"ts.wal.wal_level";
     char value[16];
     (void)snprintf(value, sizeof value, "%u",
@@ -376,7 +384,8 @@ static void propose_level(struct member *m)
 
 static void propose_formed(struct member *m)
 {
-    Tidemark__Log__V1__ClusterFormed formed = TIDEMARK__LOG__V1__CLUSTER_FORMED__INIT;
+    Tidemark__Log__V1__ClusterFormed formed;
+    tidemark__log__v1__cluster_formed__init(&formed);
     formed.cluster_id = m->hard.cluster_id;
     struct buf body = {0};
     tidemark__log__v1__cluster_formed__pack(

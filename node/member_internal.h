@@ -186,6 +186,9 @@ struct member {
     /* peers */
     struct peer known[MEMBER_PEERS_MAX];
     size_t known_count;
+    size_t stores_out;        /* starts of peers on their way to the disk */
+    struct tsdb_node *nodes;  /* as the replicated state knows them */
+    size_t node_count, node_capacity;
     uint64_t progress_ms; /* when to tell them again */
     struct buf send_buf;  /* reused */
 

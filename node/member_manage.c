@@ -73,7 +73,8 @@ static bool propose(struct member *m, const struct configuration *next)
 
 static void propose_removed(struct member *m, uint64_t id)
 {
-    Tidemark__Log__V1__NodeRemoved removed = TIDEMARK__LOG__V1__NODE_REMOVED__INIT;
+    Tidemark__Log__V1__NodeRemoved removed;
+    tidemark__log__v1__node_removed__init(&removed);
     removed.directory_id = id;
     struct buf body = {0};
     tidemark__log__v1__node_removed__pack(

@@ -101,6 +101,32 @@ static void note_peer(struct peer *p, const struct peer_hello *hello)
     memcpy(p->client_address, hello->client_address, sizeof p->client_address);
 }
 
+static struct identity_view view_of(const struct member *m)
+{
+    return (struct identity_view){&m->hard, m->nodes, m->node_count};
+}
+
+static void tell_state_of_start(struct member *m, const struct peer_hello *hello)
+{
+    struct identity_view view = view_of(m);
+    if (!member_is_leader(m) || !m->formed || !identity_is_news(&view, hello)) {
+        return;
+    }
+    Tidemark__Log__V1__NodeStart start;
+    tidemark__log__v1__node_start__init(&start);
+    start.directory_id = hello->directory_id;
+    start.start_counter = hello->start_counter;
+    start.nonce = hello->nonce;
+    start.name = (char *)(uintptr_t)hello->name;
+    start.peer_address = (char *)(uintptr_t)hello->peer_address;
+    start.client_address = (char *)(uintptr_t)hello->client_address;
+    struct buf body = {0};
+    tidemark__log__v1__node_start__pack(
+        &start, buf_extend(&body, tidemark__log__v1__node_start__get_packed_size(&start)));
+    member_propose_own(m, COMMAND_NODE_START, buf_bytes(&body));
+    buf_deinit(&body);
+}
+
 /* The start is known and durable: its messages may be used from now on. */
 static void accept_hello(struct member *m, uint64_t offer, const struct peer_hello *hello)
 {
@@ -113,13 +139,16 @@ static void accept_hello(struct member *m, uint64_t offer, const struct peer_hel
         return;
     }
     note_peer(p, hello);
+    tell_state_of_start(m, hello);
     if (hello->cluster_id != m->hard.cluster_id) {
         return; /* not stored while founding: it is to be said again */
     }
-    Tidemark__Peer__V1__HelloStored stored = TIDEMARK__PEER__V1__HELLO_STORED__INIT;
+    Tidemark__Peer__V1__HelloStored stored;
+    tidemark__peer__v1__hello_stored__init(&stored);
     stored.start_counter = hello->start_counter;
     stored.cluster_id = hello->cluster_id;
-    Tidemark__Peer__V1__PeerMessage message = TIDEMARK__PEER__V1__PEER_MESSAGE__INIT;
+    Tidemark__Peer__V1__PeerMessage message;
+    tidemark__peer__v1__peer_message__init(&message);
     message.body_case = TIDEMARK__PEER__V1__PEER_MESSAGE__BODY_HELLO_STORED;
     message.hello_stored = &stored;
     member_send_message(m, p->id, &message);
@@ -147,6 +176,7 @@ static void done_store(struct job *job)
 {
     struct store_job *s = (struct store_job *)job;
     struct member *m = s->member;
+    m->stores_out--;
     if (member_job_ended(m, job)) {
         accept_hello(m, s->offer, &s->hello);
     }
@@ -161,6 +191,18 @@ static size_t member_ids(const struct member *m, uint64_t ids[LIMIT_NODES_MAX])
     return m->configuration.count;
 }
 
+/* What m->hard says now is durable before the hello is answered. */
+static void accept_when_durable(struct member *m, uint64_t offer, const struct peer_hello *hello)
+{
+    struct store_job *s = mem_zalloc(sizeof *s);
+    s->member = m;
+    s->offer = offer;
+    s->hard = m->hard;
+    s->hello = *hello;
+    m->stores_out++;
+    member_submit(m, &s->job, LANE_LOG, work_store, done_store);
+}
+
 static void store_start(struct member *m, uint64_t offer, const struct peer_hello *hello,
                         const struct identity_judgement *judgement)
 {
@@ -172,12 +214,7 @@ static void store_start(struct member *m, uint64_t offer, const struct peer_hell
                  hello->directory_id, e.text);
         return;
     }
-    struct store_job *s = mem_zalloc(sizeof *s);
-    s->member = m;
-    s->offer = offer;
-    s->hard = m->hard;
-    s->hello = *hello;
-    member_submit(m, &s->job, LANE_LOG, work_store, done_store);
+    accept_when_durable(m, offer, hello);
 }
 
 static void refuse_hello(struct member *m, uint64_t offer, const struct peer_hello *hello,
@@ -199,13 +236,17 @@ static void refuse_hello(struct member *m, uint64_t offer, const struct peer_hel
 
 static void judge(struct member *m, uint64_t offer, const struct peer_hello *hello)
 {
-    struct identity_view view = {.state = &m->hard};
+    struct identity_view view = view_of(m);
     struct identity_judgement judgement;
     identity_judge(&view, hello, &judgement);
     switch (judgement.verdict) {
     case IDENTITY_ACCEPT:
     case IDENTITY_FOUNDING:
-        accept_hello(m, offer, hello);
+        if (m->stores_out > 0) {
+            accept_when_durable(m, offer, hello); /* its start may be the one on its way */
+        } else {
+            accept_hello(m, offer, hello);
+        }
         break;
     case IDENTITY_STORE:
         store_start(m, offer, hello, &judgement);
@@ -303,25 +344,6 @@ void member_hello_changed(struct member *m)
 
 /* --- links --- */
 
-static void tell_state_of_start(struct member *m, const struct peer_hello *hello)
-{
-    if (!member_is_leader(m) || !m->formed) {
-        return;
-    }
-    Tidemark__Log__V1__NodeStart start = TIDEMARK__LOG__V1__NODE_START__INIT;
-    start.directory_id = hello->directory_id;
-    start.start_counter = hello->start_counter;
-    start.nonce = hello->nonce;
-    start.name = (char *)(uintptr_t)hello->name;
-    start.peer_address = (char *)(uintptr_t)hello->peer_address;
-    start.client_address = (char *)(uintptr_t)hello->client_address;
-    struct buf body = {0};
-    tidemark__log__v1__node_start__pack(
-        &start, buf_extend(&body, tidemark__log__v1__node_start__get_packed_size(&start)));
-    member_propose_own(m, COMMAND_NODE_START, buf_bytes(&body));
-    buf_deinit(&body);
-}
-
 void member_peer_up(struct member *m, const struct peer_hello *hello)
 {
     if (member_is_ending(m)) {
@@ -332,7 +354,6 @@ void member_peer_up(struct member *m, const struct peer_hello *hello)
         m->host.disconnect(m->host.context, hello->directory_id, "too many peers");
         return;
     }
-    bool news = p->counter != hello->start_counter || p->nonce != hello->nonce;
     note_peer(p, hello);
     p->connected = true;
     p->unreachable = false;
@@ -342,9 +363,7 @@ void member_peer_up(struct member *m, const struct peer_hello *hello)
     member_found_peer(m, p->peer_address, true);
     member_repair_peers(m);
     m->progress_ms = m->now_ms;
-    if (news) {
-        tell_state_of_start(m, hello);
-    }
+    tell_state_of_start(m, hello);
     if (m->gate_ready) {
         identity_gate_answered(&m->gate, p->id);
     }
@@ -420,10 +439,12 @@ void member_send_message(struct member *m, uint64_t peer_id,
 
 void member_tell_progress(struct member *m)
 {
-    Tidemark__Peer__V1__Progress progress = TIDEMARK__PEER__V1__PROGRESS__INIT;
+    Tidemark__Peer__V1__Progress progress;
+    tidemark__peer__v1__progress__init(&progress);
     progress.checkpoint_index = m->control.checkpoint_index;
     progress.applied_index = m->applied_index;
-    Tidemark__Peer__V1__PeerMessage message = TIDEMARK__PEER__V1__PEER_MESSAGE__INIT;
+    Tidemark__Peer__V1__PeerMessage message;
+    tidemark__peer__v1__peer_message__init(&message);
     message.body_case = TIDEMARK__PEER__V1__PEER_MESSAGE__BODY_PROGRESS;
     message.progress = &progress;
     for (size_t i = 0; i < m->known_count; i++) {
@@ -453,12 +474,14 @@ static uint64_t leader_connected(const struct member *m)
 static void send_forward(struct member *m, uint64_t leader, uint32_t kind, struct bytes request,
                          uint64_t token)
 {
-    Tidemark__Peer__V1__Forward forward = TIDEMARK__PEER__V1__FORWARD__INIT;
+    Tidemark__Peer__V1__Forward forward;
+    tidemark__peer__v1__forward__init(&forward);
     forward.token = token;
     forward.kind = kind;
     forward.request.data = (uint8_t *)(uintptr_t)request.data;
     forward.request.len = request.size;
-    Tidemark__Peer__V1__PeerMessage message = TIDEMARK__PEER__V1__PEER_MESSAGE__INIT;
+    Tidemark__Peer__V1__PeerMessage message;
+    tidemark__peer__v1__peer_message__init(&message);
     message.body_case = TIDEMARK__PEER__V1__PEER_MESSAGE__BODY_FORWARD;
     message.forward = &forward;
     member_send_message(m, leader, &message);
@@ -527,14 +550,16 @@ static void done_forwarded(struct member_request *r, const struct member_reply *
     struct forwarded *f = (struct forwarded *)r;
     struct buf result = {0};
     put_result(&result, &reply->result);
-    Tidemark__Peer__V1__ForwardAnswer answer = TIDEMARK__PEER__V1__FORWARD_ANSWER__INIT;
+    Tidemark__Peer__V1__ForwardAnswer answer;
+    tidemark__peer__v1__forward_answer__init(&answer);
     answer.token = f->token;
     answer.code = (uint32_t)reply->code;
     answer.text = (char *)(uintptr_t)reply->text;
     answer.index = reply->index;
     answer.result.data = result.data;
     answer.result.len = result.size;
-    Tidemark__Peer__V1__PeerMessage message = TIDEMARK__PEER__V1__PEER_MESSAGE__INIT;
+    Tidemark__Peer__V1__PeerMessage message;
+    tidemark__peer__v1__peer_message__init(&message);
     message.body_case = TIDEMARK__PEER__V1__PEER_MESSAGE__BODY_FORWARD_ANSWER;
     message.forward_answer = &answer;
     if (!member_is_ending(f->owner)) {
@@ -620,9 +645,11 @@ void member_ask_status(struct member *m, uint64_t peer_id, struct member_request
     r->token = m->token_next++;
     r->peer = peer_id;
     list_push(&m->status_asked, r);
-    Tidemark__Peer__V1__StatusQuestion question = TIDEMARK__PEER__V1__STATUS_QUESTION__INIT;
+    Tidemark__Peer__V1__StatusQuestion question;
+    tidemark__peer__v1__status_question__init(&question);
     question.token = r->token;
-    Tidemark__Peer__V1__PeerMessage message = TIDEMARK__PEER__V1__PEER_MESSAGE__INIT;
+    Tidemark__Peer__V1__PeerMessage message;
+    tidemark__peer__v1__peer_message__init(&message);
     message.body_case = TIDEMARK__PEER__V1__PEER_MESSAGE__BODY_STATUS_QUESTION;
     message.status_question = &question;
     member_send_message(m, peer_id, &message);
@@ -633,11 +660,13 @@ void member_answer_status(struct member *m, uint64_t peer_id, uint64_t token, st
     if (member_is_ending(m)) {
         return;
     }
-    Tidemark__Peer__V1__StatusAnswer answer = TIDEMARK__PEER__V1__STATUS_ANSWER__INIT;
+    Tidemark__Peer__V1__StatusAnswer answer;
+    tidemark__peer__v1__status_answer__init(&answer);
     answer.token = token;
     answer.status.data = (uint8_t *)(uintptr_t)status.data;
     answer.status.len = status.size;
-    Tidemark__Peer__V1__PeerMessage message = TIDEMARK__PEER__V1__PEER_MESSAGE__INIT;
+    Tidemark__Peer__V1__PeerMessage message;
+    tidemark__peer__v1__peer_message__init(&message);
     message.body_case = TIDEMARK__PEER__V1__PEER_MESSAGE__BODY_STATUS_ANSWER;
     message.status_answer = &answer;
     member_send_message(m, peer_id, &message);

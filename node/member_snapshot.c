@@ -63,7 +63,8 @@ static void done_fetch(struct job *job)
     struct fetch_job *f = (struct fetch_job *)job;
     struct member *m = f->member;
     if (member_job_ended(m, job)) {
-        Tidemark__Peer__V1__FetchAnswer answer = TIDEMARK__PEER__V1__FETCH_ANSWER__INIT;
+        Tidemark__Peer__V1__FetchAnswer answer;
+        tidemark__peer__v1__fetch_answer__init(&answer);
         answer.token = f->token;
         answer.file = f->name;
         answer.index = f->index;
@@ -74,7 +75,8 @@ static void done_fetch(struct job *job)
         answer.data.data = f->data;
         answer.data.len = f->size;
         answer.crc = crc32c(0, f->data, f->size);
-        Tidemark__Peer__V1__PeerMessage message = TIDEMARK__PEER__V1__PEER_MESSAGE__INIT;
+        Tidemark__Peer__V1__PeerMessage message;
+        tidemark__peer__v1__peer_message__init(&message);
         message.body_case = TIDEMARK__PEER__V1__PEER_MESSAGE__BODY_FETCH_ANSWER;
         message.fetch_answer = &answer;
         member_send_message(m, f->peer, &message);
@@ -192,7 +194,8 @@ void member_install_close(struct member *m)
 
 static void ask(struct member *m, struct install *t)
 {
-    Tidemark__Peer__V1__FetchQuestion question = TIDEMARK__PEER__V1__FETCH_QUESTION__INIT;
+    Tidemark__Peer__V1__FetchQuestion question;
+    tidemark__peer__v1__fetch_question__init(&question);
     t->token = m->token_next++;
     t->asked_ms = m->now_ms;
     question.token = t->token;
@@ -205,7 +208,8 @@ static void ask(struct member *m, struct install *t)
     } else {
         question.offset = t->manifest.size;
     }
-    Tidemark__Peer__V1__PeerMessage message = TIDEMARK__PEER__V1__PEER_MESSAGE__INIT;
+    Tidemark__Peer__V1__PeerMessage message;
+    tidemark__peer__v1__peer_message__init(&message);
     message.body_case = TIDEMARK__PEER__V1__PEER_MESSAGE__BODY_FETCH_QUESTION;
     message.fetch_question = &question;
     member_send_message(m, t->peer, &message);

@@ -164,11 +164,33 @@ static enum err_code create_promises(struct storage *s, const struct storage_opt
 static bool has_given_up(const struct hard_state *h);
 static enum err_code finish_giving_up(struct storage *s, struct err *e);
 
+/* Nothing was ever promised here: no log and no control file was made yet. */
+static bool is_unfinished(const struct storage *s)
+{
+    static const char *const names[] = {"control.0", "control.1", "raft", "wal"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        char path[IO_PATH_MAX];
+        struct io_name *found = NULL;
+        size_t count = 0;
+        bool exists = true;
+        if (io_join(path, s->dir, names[i], NULL) != ERR_OK ||
+            io_exists(s->io, path, &exists, NULL) != ERR_OK) {
+            return false;
+        }
+        if (exists && (io_list(s->io, path, &found, &count, NULL) != ERR_OK || count > 0)) {
+            mem_free(found);
+            return false;
+        }
+        mem_free(found);
+    }
+    return true;
+}
+
 static enum err_code open_promises(struct storage *s, const struct storage_options *o,
                                    struct err *e)
 {
     enum err_code code = hard_state_open(s->io, s->dir, &s->hard, e);
-    if (code == ERR_NOT_FOUND) {
+    if (code == ERR_NOT_FOUND || (code == ERR_CORRUPT && is_unfinished(s))) {
         return create_promises(s, o, e);
     }
     if (code != ERR_OK) {
@@ -180,9 +202,10 @@ static enum err_code open_promises(struct storage *s, const struct storage_optio
             return code;
         }
     }
-    uint64_t id = hard_state_get(s->hard)->directory_id;
-    code = control_open(s->io, s->dir, id, &s->control, e);
-    if (code == ERR_NOT_FOUND && hard_state_get(s->hard)->start_counter == 0) {
+    const struct hard_state *hard = hard_state_get(s->hard);
+    code = control_open(s->io, s->dir, hard->directory_id, &s->control, e);
+    bool missing = code == ERR_NOT_FOUND || code == ERR_CORRUPT;
+    if (missing && hard->start_counter == 0) {
         return create_control(s, o, e); /* a first start that a crash cut short */
     }
     if (code == ERR_NOT_FOUND) {
