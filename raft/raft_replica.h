@@ -99,6 +99,7 @@ struct replica {
     struct raft_guards guards;
     struct raft core;
     struct random random; /* seeds libraft each time it starts */
+    uint64_t starts;      /* of libraft: 1, and one more for each vote that it could not give */
     uint64_t steps;       /* of libraft, to see whether one was made */
     uint64_t now_ms;
     uint64_t timeout_ms;     /* when libraft last had a TIMEOUT */

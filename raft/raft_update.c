@@ -253,6 +253,7 @@ int raft_update_start(struct replica *r, uint64_t term, uint64_t voted_for)
     raft_core_address(r->options.id, address);
     int rv = raft_init(&r->core, NULL, NULL, r->options.id, address);
     CHECK(rv == 0);
+    r->starts++;
     r->core.tracer = NULL; /* the default one prints to one static buffer */
     raft_seed(&r->core, (unsigned)random_below(&r->random, UINT_MAX));
     raft_set_pre_vote(&r->core, true);

@@ -325,6 +325,7 @@ void cluster_crash(struct cluster *c, uint64_t id, bool torn)
     cluster_drop_jobs(&n->lane_first, &n->lane_last);
     cluster_drop_jobs(&n->apply_first, &n->apply_last);
     n->lane_free_ms = 0;
+    c->totals.anew += n->replica->starts - 1;
     replica_close(n->replica);
     n->replica = NULL;
     n->up = false;
