@@ -181,3 +181,24 @@ TEST(wire, random_bytes_never_read_outside)
     }
     EXPECT(fields > 1000);
 }
+
+TEST(wire, fields_of_every_type_come_back_in_order)
+{
+    struct buf b = {0};
+    wire_put_uint(&b, 1, UINT64_MAX);
+    wire_put_fixed64(&b, 2, 7);
+    wire_put_str(&b, 536870911, "the highest number");
+    struct cursor c = cursor_of(buf_bytes(&b));
+    struct wire_field f;
+    REQUIRE(wire_next(&c, &f));
+    EXPECT_UINT(wire_uint(&c, &f), UINT64_MAX);
+    EXPECT(wire_bool(&c, &f));
+    REQUIRE(wire_next(&c, &f));
+    EXPECT_UINT(wire_fixed64(&c, &f), 7);
+    REQUIRE(wire_next(&c, &f));
+    EXPECT_UINT(f.number, 536870911);
+    EXPECT(bytes_equal(wire_bytes(&c, &f), bytes_str("the highest number")));
+    EXPECT(!wire_next(&c, &f));
+    EXPECT(cursor_done(&c));
+    buf_deinit(&b);
+}

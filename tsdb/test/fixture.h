@@ -48,8 +48,6 @@ struct fixture {
 
 UNUSED_OK static void make_table_request(struct buf *out, const char *database, const char *table)
 {
-    static const Tidemark__V1__ColumnDefinition column = TIDEMARK__V1__COLUMN_DEFINITION__INIT;
-    static const Tidemark__V1__TagDefinition tag = TIDEMARK__V1__TAG_DEFINITION__INIT;
     static char *names[] = {"time", "i", "x", "b", "s"};
     static char *tag_names[] = {"host", "rack", "up"};
     static const Tidemark__V1__Type tag_types[] = {
@@ -57,7 +55,7 @@ UNUSED_OK static void make_table_request(struct buf *out, const char *database, 
     Tidemark__V1__ColumnDefinition columns[5];
     Tidemark__V1__ColumnDefinition *column_list[5];
     for (int i = 0; i < 5; i++) {
-        columns[i] = column;
+        tidemark__v1__column_definition__init(&columns[i]);
         columns[i].name = names[i];
         columns[i].type = (Tidemark__V1__Type)(i + 1);
         columns[i].not_null = i == 0;
@@ -66,21 +64,23 @@ UNUSED_OK static void make_table_request(struct buf *out, const char *database, 
     Tidemark__V1__TagDefinition tags[3];
     Tidemark__V1__TagDefinition *tag_list[3];
     for (int i = 0; i < 3; i++) {
-        tags[i] = tag;
+        tidemark__v1__tag_definition__init(&tags[i]);
         tags[i].name = tag_names[i];
         tags[i].type = tag_types[i];
         tags[i].primary = i < 2;
         tags[i].not_null = i == 0;
         tag_list[i] = &tags[i];
     }
-    Tidemark__V1__TableDefinition definition = TIDEMARK__V1__TABLE_DEFINITION__INIT;
+    Tidemark__V1__TableDefinition definition;
+    tidemark__v1__table_definition__init(&definition);
     definition.database = (char *)(uintptr_t)database;
     definition.table = (char *)(uintptr_t)table;
     definition.columns = column_list;
     definition.n_columns = 5;
     definition.tags = tag_list;
     definition.n_tags = 3;
-    Tidemark__V1__CreateTableRequest request = TIDEMARK__V1__CREATE_TABLE_REQUEST__INIT;
+    Tidemark__V1__CreateTableRequest request;
+    tidemark__v1__create_table_request__init(&request);
     request.definition = &definition;
     PACK(out, &request, tidemark__v1__create_table_request);
 }
@@ -164,7 +164,8 @@ UNUSED_OK static void make_write_request(struct buf *out, const char *table, con
         tag_values[i].len = null ? 0 : strlen(values[i]);
         tag_nulls |= (uint8_t)(null ? 1U << i : 0);
     }
-    Tidemark__V1__SeriesTags series = TIDEMARK__V1__SERIES_TAGS__INIT;
+    Tidemark__V1__SeriesTags series;
+    tidemark__v1__series_tags__init(&series);
     Tidemark__V1__SeriesTags *series_list[] = {&series};
     series.n_values = 3;
     series.values = tag_values;
@@ -194,7 +195,8 @@ UNUSED_OK static void make_write_request(struct buf *out, const char *table, con
     columns[4].string_values = r->strings;
     columns[4].n_string_values = r->count;
 
-    Tidemark__V1__WriteRequest request = TIDEMARK__V1__WRITE_REQUEST__INIT;
+    Tidemark__V1__WriteRequest request;
+    tidemark__v1__write_request__init(&request);
     request.database = (char *)(uintptr_t)"d";
     request.table = (char *)(uintptr_t)table;
     request.tag_names = tag_names;
