@@ -12,6 +12,7 @@
 
 /* Embedded in what is due; zero is "not in a heap". */
 struct due_item {
+    void *owner; /* for who takes it out; not looked at here */
     uint64_t due_ms;
     size_t place; /* index in the heap + 1; 0: not in it */
 };

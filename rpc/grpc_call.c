@@ -27,6 +27,7 @@ struct grpc_call *call_open(struct server_conn *c, int32_t stream_id)
     struct grpc_call *call = mem_zalloc(sizeof *call);
     call->server = s;
     call->conn = c;
+    call->due.owner = call;
     call->stream_id = stream_id;
     call->deadline_ms = GRPC_NO_DEADLINE;
     call->inbox.size_max = s->options.message_size_max;
@@ -188,6 +189,7 @@ static void submit_trailers(struct grpc_call *call, nghttp2_session *session)
 }
 
 /* nghttp2 asks for the next piece of the answer's body. */
+/* NOLINTNEXTLINE(readability-function-size): nghttp2's signature */
 static ssize_t on_take(nghttp2_session *session, int32_t stream_id, uint8_t *dst, size_t size,
                        uint32_t *flags, nghttp2_data_source *source, void *user)
 {
@@ -202,7 +204,7 @@ static ssize_t on_take(nghttp2_session *session, int32_t stream_id, uint8_t *dst
     count_output(call, before);
     if (call->stalled && call->out_size < CALL_OUT_LOW_SIZE && !call->drain_queued) {
         call->drain_queued = true;
-        STAILQ_INSERT_TAIL(&call->conn->drained, call, drained_entry);
+        TAILQ_INSERT_TAIL(&call->conn->drained, call, drained_entry);
     }
     if (STAILQ_EMPTY(&call->out) && call->state == CALL_ENDED) {
         *flags |= NGHTTP2_DATA_FLAG_EOF | NGHTTP2_DATA_FLAG_NO_END_STREAM;
@@ -309,7 +311,7 @@ void call_detach(struct grpc_call *call)
     consume(call);
     LIST_REMOVE(call, conn_entry);
     if (call->drain_queued) {
-        STAILQ_REMOVE(&call->conn->drained, call, grpc_call, drained_entry);
+        TAILQ_REMOVE(&call->conn->drained, call, drained_entry);
         call->drain_queued = false;
     }
     call->conn = NULL;

@@ -67,8 +67,7 @@ static void on_due(void *owner)
             break;
         }
         due_heap_remove(&c->due, first);
-        char *start = (char *)first - offsetof(struct grpc_client_call, due);
-        client_call_due((struct grpc_client_call *)(void *)start);
+        client_call_due(first->owner);
     }
     c->due_armed_ms = UINT64_MAX;
     arm(c, 1);
@@ -237,6 +236,7 @@ static struct grpc_client_call *open_call(struct grpc_channel *c,
 {
     struct grpc_client_call *call = mem_zalloc(sizeof *call);
     call->channel = c;
+    call->due.owner = call;
     call->streams = request->streams;
     call->deadline_ms = request->deadline_ms;
     call->path = mem_strdup(request->path);

@@ -16,6 +16,7 @@ static struct grpc_client_call *call_of(nghttp2_session *session, int32_t stream
 
 /* --- what the session calls --- */
 
+/* NOLINTNEXTLINE(readability-function-size): nghttp2's signature */
 static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
                      size_t name_size, const uint8_t *value, size_t value_size, uint8_t flags,
                      void *user)
@@ -230,6 +231,7 @@ void client_conn_close(struct client_conn *c)
 
 /* --- what the channel asks for --- */
 
+/* NOLINTNEXTLINE(readability-function-size): nghttp2's signature */
 static ssize_t on_take(nghttp2_session *session, int32_t stream_id, uint8_t *dst, size_t size,
                        uint32_t *flags, nghttp2_data_source *source, void *user)
 {
@@ -257,7 +259,7 @@ static size_t request_fields(const struct grpc_client_call *call, nghttp2_nv *fi
     fields[n++] = h2_literal(":scheme", "http");
     fields[n++] = h2_field(":path", bytes_str(call->path));
     fields[n++] = h2_field(":authority", bytes_str(call->channel->address_text));
-    fields[n++] = h2_literal("te", "trailers");
+    fields[n++] = h2_literal("te", "trailers"); /* check: spelling: the name of a header */
     fields[n++] = h2_literal("content-type", "application/grpc");
     fields[n++] = h2_literal("user-agent", "tidemark");
     if (call->deadline_ms != 0) {

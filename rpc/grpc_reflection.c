@@ -273,7 +273,7 @@ static bool read_question(struct bytes message, struct question *q)
 
 static void put_answer(const struct grpc_reflection *r, struct buf *out, const struct question *q)
 {
-    size_t file = r->file_count;
+    size_t file;
     switch (q->number) {
     case 3: /* file_by_filename */
         file = find_file(r, q->text);

@@ -103,7 +103,7 @@ static void on_due(void *owner)
             break;
         }
         due_heap_remove(&s->due, first);
-        call_due((struct grpc_call *)(void *)((char *)first - offsetof(struct grpc_call, due)));
+        call_due(first->owner);
     }
     arm(s);
 }

@@ -26,6 +26,7 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     return 0;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): nghttp2's signature */
 static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
                      size_t name_size, const uint8_t *value, size_t value_size, uint8_t flags,
                      void *user)
@@ -183,14 +184,11 @@ static void on_read(struct net_conn *net, struct bytes input)
 static void tell_drained(struct server_conn *c)
 {
     /* Only those that are in the list now: a handler may stall again at once. */
-    struct drained_list list = c->drained;
-    if (STAILQ_EMPTY(&c->drained)) {
-        return;
-    }
-    STAILQ_INIT(&c->drained);
-    while (!STAILQ_EMPTY(&list)) {
-        struct grpc_call *call = STAILQ_FIRST(&list);
-        STAILQ_REMOVE_HEAD(&list, drained_entry);
+    struct grpc_call *last = TAILQ_LAST(&c->drained, drained_list);
+    struct grpc_call *call = NULL;
+    while (call != last) {
+        call = TAILQ_FIRST(&c->drained);
+        TAILQ_REMOVE(&c->drained, call, drained_entry);
         call->drain_queued = false;
         call_drained(call);
     }
@@ -213,7 +211,7 @@ static void on_fill(struct net_conn *net, struct buf *out)
             net->finishing = true;
             return;
         }
-        if (STAILQ_EMPTY(&c->drained)) {
+        if (TAILQ_EMPTY(&c->drained)) {
             break;
         }
         tell_drained(c);
@@ -267,7 +265,7 @@ void server_conn_take(struct grpc_server *s, struct net_listener *l)
         return;
     }
     LIST_INIT(&c->calls);
-    STAILQ_INIT(&c->drained);
+    TAILQ_INIT(&c->drained);
     c->taken_ms = net_loop_now_ms(&s->loop);
     c->heard_ms = c->taken_ms;
     struct h2_allowance allowance = {

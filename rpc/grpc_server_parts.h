@@ -78,10 +78,10 @@ struct grpc_call {
 
     LIST_ENTRY(grpc_call) server_entry; /* while server != NULL */
     LIST_ENTRY(grpc_call) conn_entry;   /* while conn != NULL */
-    STAILQ_ENTRY(grpc_call) drained_entry;
+    TAILQ_ENTRY(grpc_call) drained_entry;
 };
 LIST_HEAD(call_list, grpc_call);
-STAILQ_HEAD(drained_list, grpc_call);
+TAILQ_HEAD(drained_list, grpc_call);
 
 struct server_conn {
     struct net_conn net; /* first */

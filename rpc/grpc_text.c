@@ -127,7 +127,7 @@ void grpc_message_decode(struct bytes text, char *dst, size_t dst_size)
                 i += 2;
             }
         }
-        dst[n++] = byte == 0 ? '?' : (char)byte;
+        dst[n++] = (char)(byte == 0 ? (uint8_t)'?' : byte);
     }
     dst[n] = '\0';
 }

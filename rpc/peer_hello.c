@@ -105,7 +105,7 @@ static void read_reason(struct bytes text, struct peer_refusal *r)
 {
     size_t size = text.size < sizeof r->reason - 1 ? text.size : sizeof r->reason - 1;
     for (size_t i = 0; i < size; i++) {
-        r->reason[i] = text.data[i] == 0 ? '?' : (char)text.data[i];
+        r->reason[i] = (char)(text.data[i] == 0 ? (uint8_t)'?' : text.data[i]);
     }
     r->reason[size] = '\0';
 }

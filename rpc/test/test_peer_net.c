@@ -1,198 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "rpc/peer_net.h"
 
-#include "base/check.h"
-#include "base/mem.h"
-#include "rpc/net_conn.h"
-#include "rpc/net_listener.h"
-#include "rpc/peer_frame.h"
-#include "rpc/test/loop.h"
-
-enum { NODES_MAX = 3, LOG_MAX = 256 };
-
-/* What the owner of one peer_net does with hellos. */
-enum policy { ACCEPT, REFUSE, LATER, ASK_FIRST };
-
-struct node {
-    struct peer_net *net;
-    struct peer_net_options options;
-    enum policy policy;
-    uint64_t id;
-    uint64_t offer;          /* the last one */
-    struct peer_hello hello; /* the last one */
-    struct peer_refusal refusal;
-    unsigned hellos, ups, downs, deads, refusals;
-    uint64_t refused_by;
-    unsigned messages;
-    size_t bytes;
-    struct buf last;
-    uint32_t next[NODES_MAX + 1]; /* next number expected from node i */
-    bool out_of_order;
-    char down_reason[100];
-    unsigned asked; /* nonces that we were asked for */
-};
-
-struct fixture {
-    struct loop loop;
-    struct node nodes[NODES_MAX];
-};
-
-static void on_hello(void *context, uint64_t offer, const struct peer_hello *hello)
-{
-    struct node *n = context;
-    n->hellos++;
-    n->offer = offer;
-    n->hello = *hello;
-    switch (n->policy) {
-    case ACCEPT:
-        peer_net_accept(n->net, offer);
-        break;
-    case REFUSE:
-        peer_net_refuse(n->net, offer, &n->refusal);
-        break;
-    case ASK_FIRST:
-        if (hello->known_counter == 7) {
-            peer_net_accept(n->net, offer);
-        } else {
-            peer_net_ask(n->net, offer, 7);
-        }
-        break;
-    case LATER:
-        break;
-    }
-}
-
-static void on_up(void *context, uint64_t id, const struct peer_hello *hello)
-{
-    struct node *n = context;
-    n->ups++;
-    EXPECT_UINT(hello->directory_id, id);
-    EXPECT(peer_net_is_up(n->net, id));
-}
-
-static void on_down(void *context, uint64_t id, const char *reason)
-{
-    struct node *n = context;
-    n->downs++;
-    (void)snprintf(n->down_reason, sizeof n->down_reason, "%s", reason);
-    EXPECT(!peer_net_is_up(n->net, id));
-}
-
-static void on_dead(void *context, uint64_t id)
-{
-    (void)id;
-    ((struct node *)context)->deads++;
-}
-
-static void on_message(void *context, uint64_t id, struct bytes message)
-{
-    struct node *n = context;
-    n->messages++;
-    n->bytes += message.size;
-    buf_reset(&n->last);
-    buf_put_bytes(&n->last, message);
-    if (message.size == 4 && id <= NODES_MAX) {
-        uint32_t number = bytes_get_u32(message.data);
-        /* Links may lose, never repeat or reorder. */
-        n->out_of_order = n->out_of_order || number < n->next[id];
-        n->next[id] = number + 1;
-    }
-}
-
-static void on_refused(void *context, uint64_t id, const struct peer_refusal *refusal)
-{
-    struct node *n = context;
-    n->refusals++;
-    n->refused_by = id;
-    n->refusal = *refusal;
-}
-
-static uint64_t nonce_of(void *context, uint64_t start_counter)
-{
-    struct node *n = context;
-    n->asked++;
-    return start_counter == 7 ? 77 : 0;
-}
-
-static const struct peer_events events = {on_hello,   on_up,      on_down, on_dead,
-                                          on_message, on_refused, nonce_of};
-
-static void node_open(struct fixture *f, size_t i, const char *listen)
-{
-    struct node *n = &f->nodes[i];
-    n->id = i + 1;
-    struct peer_net_options *o = &n->options;
-    o->loop = &f->loop.uv;
-    o->listen = listen;
-    o->hello.directory_id = n->id;
-    o->hello.start_counter++;
-    o->hello.nonce = 100 * n->id + o->hello.start_counter;
-    (void)snprintf(o->hello.name, sizeof o->hello.name, "n%u", (unsigned)n->id);
-    o->seed = n->id;
-    o->events = &events;
-    o->context = n;
-    o->backoff_min_ms = 5;
-    o->backoff_max_ms = 50;
-    o->refused_ms = 60;
-    struct err e;
-    REQUIRE_OK(peer_net_open(o, &n->net, &e));
-}
-
-static struct fixture *fixture_open(size_t count)
-{
-    struct fixture *f = mem_zalloc(sizeof *f);
-    loop_open(&f->loop);
-    for (size_t i = 0; i < count; i++) {
-        node_open(f, i, "127.0.0.1:0");
-    }
-    return f;
-}
-
-static void node_close(struct node *n)
-{
-    peer_net_close(n->net);
-    n->net = NULL;
-}
-
-static void fixture_close(struct fixture *f)
-{
-    for (size_t i = 0; i < NODES_MAX; i++) {
-        node_close(&f->nodes[i]);
-        buf_deinit(&f->nodes[i].last);
-    }
-    loop_close(&f->loop);
-    mem_free(f);
-}
-
-static void dial(struct node *from, const struct node *to)
-{
-    EXPECT_OK(peer_net_dial(from->net, loop_address(peer_net_port(to->net)), NULL));
-}
-
-static bool linked(const struct node *a, const struct node *b)
-{
-    return peer_net_is_up(a->net, b->id) && peer_net_is_up(b->net, a->id);
-}
-
-static bool send_text(struct node *n, uint64_t id, const char *text)
-{
-    struct bytes part = bytes_str(text);
-    return peer_net_send(n->net, id, &part, 1);
-}
-
-static void turn(struct fixture *f, unsigned turns)
-{
-    for (unsigned i = 0; i < turns; i++) {
-        loop_turn(&f->loop);
-    }
-}
-
-static struct peer_stats stats_of(const struct node *n, uint64_t id)
-{
-    struct peer_stats stats;
-    peer_net_stats(n->net, id, &stats);
-    return stats;
-}
+#include "rpc/test/peer_fixture.h"
 
 /* --- links come and go --- */
 
@@ -219,37 +28,41 @@ TEST(peer_net, one_dials_and_both_are_up)
     fixture_close(f);
 }
 
+/* Everybody dials everybody, itself too, in an order that 'round' chooses. */
+static void dial_all(struct fixture *f, unsigned round)
+{
+    for (size_t i = 0; i < 9; i++) {
+        dial(&f->nodes[(i + round) % 3], &f->nodes[(i / 3 + round / 3) % 3]);
+        if (round % 4 == 3) {
+            loop_turn(&f->loop);
+        }
+    }
+    for (size_t i = 0; i < 3; i++) {
+        WAIT_FOR(&f->loop, linked(&f->nodes[i], &f->nodes[(i + 1) % 3]));
+    }
+    turn(f, 8); /* whatever is still under way ends */
+}
+
 /* Whoever dials whom, in whatever order: one link for each pair stays, and it is
  * the same one on both sides, since messages pass both ways. */
 TEST(peer_net, three_nodes_that_all_dial_end_with_one_link_each)
 {
     for (unsigned round = 0; round < 20; round++) {
         struct fixture *f = fixture_open(3);
-        for (size_t i = 0; i < 9; i++) {
-            size_t from = (i + round) % 3;
-            size_t to = (i / 3 + round / 3) % 3;
-            dial(&f->nodes[from], &f->nodes[to]); /* itself too */
-            if (round % 4 == 3) {
-                loop_turn(&f->loop);
-            }
-        }
-        for (size_t i = 0; i < 3; i++) {
-            WAIT_FOR(&f->loop, linked(&f->nodes[i], &f->nodes[(i + 1) % 3]));
-        }
-        turn(f, 8); /* whatever is still under way ends */
+        dial_all(f, round);
         unsigned ups[3];
         for (size_t i = 0; i < 3; i++) {
             struct node *n = &f->nodes[i];
             EXPECT_UINT(n->ups - n->downs, 2);
-            EXPECT_UINT(n->deads, 0);
-            EXPECT_UINT(n->refusals, 0);
+            EXPECT_UINT(n->deads + n->refusals, 0);
             ups[i] = n->ups;
             EXPECT(send_text(n, (i + 1) % 3 + 1, "x"));
             EXPECT(send_text(n, (i + 2) % 3 + 1, "x"));
         }
+        const struct node *n = f->nodes;
+        WAIT_FOR(&f->loop, n[0].messages == 2 && n[1].messages == 2 && n[2].messages == 2);
         for (size_t i = 0; i < 3; i++) {
-            WAIT_FOR(&f->loop, f->nodes[i].messages == 2);
-            EXPECT_UINT(f->nodes[i].ups, ups[i]); /* stable */
+            EXPECT_UINT(n[i].ups, ups[i]); /* stable */
         }
         fixture_close(f);
     }
@@ -633,279 +446,5 @@ TEST(peer_net, quiet_links_are_kept_alive)
     WAIT_FOR(&f->loop, uv_now(&f->loop.uv) > start + 600);
     EXPECT_UINT(a->downs + b->downs, 0);
     EXPECT_UINT(a->messages + b->messages, 0); /* owners see nothing of it */
-    fixture_close(f);
-}
-
-/* --- others on the port, played by raw bytes --- */
-
-struct raw {
-    struct net_conn conn; /* first */
-    struct net_loop net;
-    struct peer_inbox inbox;
-    unsigned frames;
-    struct peer_welcome welcome; /* the first frame, as one */
-    bool connected, ended, net_closed;
-};
-
-static void on_raw_connected(struct net_conn *c)
-{
-    ((struct raw *)c)->connected = true;
-}
-
-static void on_raw_read(struct net_conn *c, struct bytes input)
-{
-    struct raw *r = (struct raw *)c;
-    r->inbox.size_max = 1 << 20;
-    peer_inbox_push(&r->inbox, input);
-    struct bytes message;
-    while (peer_inbox_next(&r->inbox, &message) == PEER_FRAME_MESSAGE) {
-        if (r->frames++ == 0) {
-            EXPECT_OK(peer_welcome_decode(message, &r->welcome, NULL));
-        }
-    }
-}
-
-static void on_raw_ended(struct net_conn *c, int status)
-{
-    (void)status;
-    ((struct raw *)c)->ended = true;
-}
-
-static void on_raw_closed(struct net_conn *c)
-{
-    (void)c;
-}
-
-static void on_raw_net_closed(void *owner)
-{
-    ((struct raw *)owner)->net_closed = true;
-}
-
-static struct raw *raw_open(struct fixture *f, const struct node *to)
-{
-    static const struct net_conn_ops ops = {.connected = on_raw_connected,
-                                            .read = on_raw_read,
-                                            .ended = on_raw_ended,
-                                            .closed = on_raw_closed};
-    struct raw *r = mem_zalloc(sizeof *r);
-    net_loop_init(&r->net, &f->loop.uv, on_raw_net_closed, r);
-    struct net_address address;
-    REQUIRE_OK(net_address_parse(loop_address(peer_net_port(to->net)), &address, NULL));
-    net_conn_dial(&r->conn, &r->net, &ops, &address, 5000);
-    WAIT_FOR(&f->loop, r->connected);
-    return r;
-}
-
-static void raw_close(struct fixture *f, struct raw *r)
-{
-    net_conn_close(&r->conn);
-    net_loop_close(&r->net);
-    WAIT_FOR(&f->loop, r->net_closed);
-    peer_inbox_deinit(&r->inbox);
-    mem_free(r);
-}
-
-static void raw_put(struct raw *r, struct buf *message)
-{
-    struct bytes part = buf_bytes(message);
-    peer_frame_put(&r->conn.out, &part, 1);
-    net_conn_mark(&r->conn);
-    buf_deinit(message);
-}
-
-static void raw_hello(struct raw *r, uint32_t protocol)
-{
-    struct peer_hello hello = {
-        .protocol = protocol, .directory_id = 50, .start_counter = 1, .nonce = 1};
-    struct buf b = {0};
-    peer_hello_encode(&hello, &b);
-    raw_put(r, &b);
-}
-
-/* A link that is up, with a raw other side whose id is 50. */
-static struct raw *raw_link(struct fixture *f, struct node *to)
-{
-    struct raw *r = raw_open(f, to);
-    raw_hello(r, PEER_PROTOCOL);
-    WAIT_FOR(&f->loop, r->frames == 1);
-    EXPECT(r->welcome.accepted);
-    EXPECT_UINT(r->welcome.hello.directory_id, to->id);
-    struct peer_welcome w = {.accepted = true};
-    struct buf b = {0};
-    peer_welcome_encode(&w, &b);
-    raw_put(r, &b);
-    WAIT_FOR(&f->loop, peer_net_is_up(to->net, 50));
-    return r;
-}
-
-TEST(peer_net, garbage_closes_its_connection_and_nothing_else)
-{
-    static const char *const garbage[] = {
-        "GET / HTTP/1.1\r\n\r\n", /* a size of half a gigabyte */
-        "\x04\0\0\0\0\0\0\0"
-        "abcd",                     /* a wrong checksum */
-        "\xff\xff\xff\x7f\0\0\0\0", /* a size over every limit */
-        "\x01\x30\0\0\0\0\0\0",     /* over that of a hand-shake */
-        "\x09\0\0\0\x83\x92\x06\xe3"
-        "123456789", /* a good frame, not a Hello */
-    };
-    static const size_t sizes[] = {18, 12, 8, 8, 17};
-    struct fixture *f = fixture_open(2);
-    struct node *a = &f->nodes[0];
-    struct node *b = &f->nodes[1];
-    dial(a, b);
-    WAIT_FOR(&f->loop, linked(a, b));
-    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
-        struct raw *r = raw_open(f, b);
-        buf_put(&r->conn.out, garbage[i], sizes[i]);
-        net_conn_mark(&r->conn);
-        WAIT_FOR(&f->loop, r->ended);
-        EXPECT_UINT(r->frames, 0);
-        raw_close(f, r);
-    }
-    EXPECT(linked(a, b));
-    EXPECT_UINT(b->hellos, 1);
-    EXPECT_UINT(b->downs, 0);
-    fixture_close(f);
-}
-
-TEST(peer_net, frames_may_come_in_single_bytes)
-{
-    struct fixture *f = fixture_open(1);
-    struct node *a = &f->nodes[0];
-    struct raw *r = raw_link(f, a);
-    struct buf message = {0};
-    buf_put(&message, "slowly", 6);
-    struct buf frame = {0};
-    struct bytes part = buf_bytes(&message);
-    peer_frame_put(&frame, &part, 1);
-    for (size_t i = 0; i < frame.size; i++) {
-        EXPECT_UINT(a->messages, 0);
-        buf_put_u8(&r->conn.out, frame.data[i]);
-        net_conn_mark(&r->conn);
-        loop_turn(&f->loop);
-    }
-    WAIT_FOR(&f->loop, a->messages == 1);
-    EXPECT_MEM(a->last.data, "slowly", 6);
-    buf_deinit(&frame);
-    buf_deinit(&message);
-    raw_close(f, r);
-    fixture_close(f);
-}
-
-TEST(peer_net, bad_frame_on_a_link_ends_it)
-{
-    static const struct {
-        const char *bytes;
-        size_t size;
-        const char *reason;
-    } cases[] = {{"\x04\0\0\0\0\0\0\0"
-                  "abcd",
-                  12, "checksum"},
-                 {"\x01\0\x80\0\0\0\0\0", 8, "size limit"}};
-    struct fixture *f = fixture_open(1);
-    struct node *a = &f->nodes[0];
-    for (size_t i = 0; i < 2; i++) {
-        struct raw *r = raw_link(f, a);
-        size_t before = mem_in_use();
-        buf_put(&r->conn.out, cases[i].bytes, cases[i].size);
-        net_conn_mark(&r->conn);
-        WAIT_FOR(&f->loop, r->ended);
-        EXPECT(mem_in_use() < before + 100 * 1000);
-        EXPECT_UINT(a->downs, i + 1);
-        EXPECT_CONTAINS(a->down_reason, cases[i].reason);
-        EXPECT_UINT(stats_of(a, 50).bad_frames, i + 1);
-        EXPECT_UINT(a->messages, 0);
-        raw_close(f, r);
-    }
-    fixture_close(f);
-}
-
-/* A size at the limit, and then nothing: memory follows what came. */
-TEST(peer_net, large_claim_takes_no_memory)
-{
-    struct fixture *f = fixture_open(1);
-    struct node *a = &f->nodes[0];
-    struct raw *r = raw_link(f, a);
-    size_t before = mem_in_use();
-    buf_put(&r->conn.out,
-            "\0\0\x80\0\0\0\0\0"
-            "abc",
-            11);
-    net_conn_mark(&r->conn);
-    turn(f, 5);
-    EXPECT(mem_in_use() < before + 10 * 1000);
-    EXPECT(peer_net_is_up(a->net, 50));
-    raw_close(f, r);
-    fixture_close(f);
-}
-
-TEST(peer_net, other_protocol_is_refused_with_its_number)
-{
-    struct fixture *f = fixture_open(1);
-    struct node *a = &f->nodes[0];
-    struct raw *r = raw_open(f, a);
-    raw_hello(r, 2);
-    WAIT_FOR(&f->loop, r->ended);
-    EXPECT_UINT(r->frames, 1);
-    EXPECT(!r->welcome.accepted);
-    EXPECT_STR(r->welcome.refusal.reason, "protocol 2, this node speaks 1");
-    EXPECT_UINT(r->welcome.refusal.directory_id, 50);
-    EXPECT_UINT(a->hellos, 0); /* the owner need not know protocols */
-    raw_close(f, r);
-    fixture_close(f);
-}
-
-TEST(peer_net, messages_before_their_time_end_the_connection)
-{
-    struct fixture *f = fixture_open(1);
-    struct node *a = &f->nodes[0];
-    a->policy = LATER;
-    struct raw *r = raw_open(f, a);
-    raw_hello(r, PEER_PROTOCOL);
-    WAIT_FOR(&f->loop, a->hellos == 1);
-    struct buf b = {0};
-    buf_put(&b, "too early", 9);
-    raw_put(r, &b);
-    WAIT_FOR(&f->loop, r->ended);
-    EXPECT_UINT(a->messages, 0);
-    peer_net_accept(a->net, a->offer); /* ended: nothing */
-    EXPECT_UINT(a->ups, 0);
-    raw_close(f, r);
-    fixture_close(f);
-}
-
-TEST(peer_net, silent_connections_end)
-{
-    struct fixture *f = fixture_open(0);
-    struct node *a = &f->nodes[0];
-    a->options.hello_ms = 40;
-    a->options.keepalive_ms = 20;
-    a->options.idle_ms = 60;
-    node_open(f, 0, "127.0.0.1:0");
-    struct raw *r = raw_open(f, a); /* never says hello */
-    WAIT_FOR(&f->loop, r->ended);
-    raw_close(f, r);
-    r = raw_link(f, a); /* and one that falls silent */
-    WAIT_FOR(&f->loop, a->downs == 1);
-    EXPECT_CONTAINS(a->down_reason, "nothing was heard");
-    EXPECT(r->frames > 1); /* we did speak */
-    raw_close(f, r);
-    fixture_close(f);
-}
-
-TEST(peer_net, connections_are_bounded)
-{
-    enum { MANY = 4 * LIMIT_NODES_MAX + 3 };
-    struct fixture *f = fixture_open(1);
-    struct raw *raws[MANY];
-    for (size_t i = 0; i < MANY; i++) {
-        raws[i] = raw_open(f, &f->nodes[0]);
-    }
-    WAIT_FOR(&f->loop, raws[MANY - 1]->ended && raws[MANY - 2]->ended && raws[MANY - 3]->ended);
-    EXPECT(!raws[0]->ended);
-    for (size_t i = 0; i < MANY; i++) {
-        raw_close(f, raws[i]);
-    }
     fixture_close(f);
 }
