@@ -41,20 +41,26 @@ static void read_figures(struct storage *storage, enum storage_log log, struct l
     f->stats = wal_stats(w);
 }
 
-/* The second number of /proc/self/statm: resident pages. */
+/* The second number of /proc/self/statm: resident pages. (Its size reads as 0.) */
 static uint64_t resident_size(struct io *io)
 {
-    struct buf text = {0};
+    struct file *file = NULL;
+    uint8_t text[STATM_SIZE_MAX];
+    size_t size = 0;
     uint64_t pages = 0;
     unsigned word = 0;
-    if (io_read_file(io, "/proc/self/statm", STATM_SIZE_MAX, &text, NULL) == ERR_OK) {
-        for (size_t i = 0; i < text.size && word < 2; i++) {
-            uint8_t c = text.data[i];
-            word += c == ' ' ? 1 : 0;
-            pages = word == 1 && c >= '0' && c <= '9' ? pages * 10 + (uint64_t)(c - '0') : pages;
-        }
+    if (io_open(io, "/proc/self/statm", IO_READ, &file, NULL) != ERR_OK) {
+        return 0;
     }
-    buf_deinit(&text);
+    if (file_read_at(file, 0, text, sizeof text, &size, NULL) != ERR_OK) {
+        size = 0;
+    }
+    for (size_t i = 0; i < size && word < 2; i++) {
+        word += text[i] == ' ' ? 1 : 0;
+        bool digit = word == 1 && text[i] >= '0' && text[i] <= '9';
+        pages = digit ? pages * 10 + (uint64_t)(text[i] - '0') : pages;
+    }
+    file_close(file);
     return pages * PAGE_SIZE;
 }
 
