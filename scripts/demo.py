@@ -9,21 +9,14 @@ import random
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import time
+from datetime import datetime, timezone
 
-NODES = 3
-WAIT_SECONDS = 60
+from nodes import WAIT_SECONDS, Cluster, Failure
+
 TABLE = "demo.rows"
-# Of a segment: what lies before it is the header and the identifiers.
-RECORDS_AT = 0.15
-
-
-class Failure(Exception):
-    pass
 
 
 def say(text):
@@ -32,116 +25,6 @@ def say(text):
 
 def step(text):
     say(f"\n== {text}")
-
-
-def free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for s in sockets:
-        s.bind(("127.0.0.1", 0))
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
-
-
-class Cluster:
-    def __init__(self, programs, folder):
-        self.programs = programs
-        self.folder = folder
-        ports = free_ports(2 * NODES)
-        self.clients = [f"127.0.0.1:{p}" for p in ports[:NODES]]
-        self.peers = [f"127.0.0.1:{p}" for p in ports[NODES:]]
-        self.processes = [None] * NODES
-
-    def data(self, i):
-        return os.path.join(self.folder, f"n{i + 1}")
-
-    def log(self, i):
-        return os.path.join(self.folder, f"n{i + 1}.log")
-
-    def start(self, i):
-        with open(self.log(i), "ab") as log:
-            self.processes[i] = subprocess.Popen(
-                [
-                    os.path.join(self.programs, "tidemarkd"),
-                    f"--name=n{i + 1}",
-                    f"--data-dir={self.data(i)}",
-                    f"--listen-client={self.clients[i]}",
-                    f"--listen-peer={self.peers[i]}",
-                    f"--peers={','.join(self.peers)}",
-                ],
-                stdout=log,
-                stderr=log,
-            )
-
-    def stop(self, i, number):
-        process = self.processes[i]
-        process.send_signal(number)
-        code = process.wait(WAIT_SECONDS)
-        self.processes[i] = None
-        return code
-
-    def end(self):
-        for process in self.processes:
-            if process is not None:
-                process.kill()
-                process.wait()
-
-    def command(self, *arguments):
-        endpoints = ",".join(self.clients)
-        return [os.path.join(self.programs, "tidemark"), "--endpoints", endpoints, *arguments]
-
-    def run(self, *arguments, check=True):
-        done = subprocess.run(
-            self.command(*arguments), capture_output=True, text=True, timeout=WAIT_SECONDS
-        )
-        if check and done.returncode != 0:
-            raise Failure(f"tidemark {' '.join(arguments)}: {done.stderr.strip()}")
-        return done
-
-    def status(self):
-        done = self.run("status", "--format", "json", check=False)
-        try:
-            return json.loads(done.stdout)
-        except json.JSONDecodeError:
-            return {}
-
-    def nodes(self):
-        return {n["name"]: n for n in self.status().get("nodes", [])}
-
-    def leader(self):
-        for name, node in self.nodes().items():
-            if node.get("role") == "leader":
-                return int(name[1:]) - 1
-        return None
-
-    def wait(self, what, condition):
-        end = time.monotonic() + WAIT_SECONDS
-        while time.monotonic() < end:
-            value = condition()
-            if value not in (None, False):
-                return value
-            for i, process in enumerate(self.processes):
-                if process is not None and process.poll() is not None:
-                    raise Failure(f"n{i + 1} ended by itself, see {self.log(i)}:\n{tail(self.log(i))}")
-            time.sleep(0.02)
-        raise Failure(f"waited {WAIT_SECONDS} s for {what}")
-
-    def healthy(self):
-        return self.run("status", "--check", check=False).returncode == 0
-
-    def log_lines(self, i, since, pattern):
-        with open(self.log(i), errors="replace") as log:
-            log.seek(since)
-            return [line.strip() for line in log if re.search(pattern, line)]
-
-    def log_size(self, i):
-        return os.path.getsize(self.log(i))
-
-
-def tail(path):
-    with open(path, errors="replace") as file:
-        return "".join(file.readlines()[-5:])
 
 
 def make_rows(path):
@@ -184,8 +67,6 @@ def last_values(path, names, tags):
 def epoch_ms(text):
     if re.fullmatch(r"-?\d+", text):
         return int(text)
-    from datetime import datetime, timezone
-
     stamp = datetime.fromisoformat(text.replace("Z", "+00:00"))
     if stamp.tzinfo is None:
         stamp = stamp.replace(tzinfo=timezone.utc)
@@ -241,7 +122,7 @@ def damage(path):
     with open(name, "r+b") as file:
         content = file.read()
         used = len(content.rstrip(b"\0"))
-        first = int(len(content) * 0) + records_start(content)
+        first = records_start(content)
         draw = random.Random(7)
         places = sorted(draw.randrange(first, used) for _ in range(3))
         for at in places:
@@ -251,13 +132,12 @@ def damage(path):
 
 
 def records_start(content):
-    """Behind the header and the identifier area: the first long run of non-zero records."""
-    size = len(content)
-    return size // 8 + 4096
+    """Behind the header and the identifier area, an eighth of the segment at most."""
+    return len(content) // 8 + 4096
 
 
 def show_repair(cluster):
-    i = next(k for k in range(NODES) if k != cluster.leader())
+    i = next(k for k in range(cluster.count) if k != cluster.leader())
     code = cluster.stop(i, signal.SIGTERM)
     if code != 0:
         raise Failure(f"n{i + 1} stopped with {code}")
@@ -275,7 +155,7 @@ def show_repair(cluster):
 
 
 def show_replacement(cluster):
-    i = next(k for k in range(NODES) if k != cluster.leader())
+    i = next(k for k in range(cluster.count) if k != cluster.leader())
     name = f"n{i + 1}"
     old = cluster.nodes()[name]["id"]
     cluster.stop(i, signal.SIGKILL)
@@ -297,9 +177,7 @@ def show(cluster, path):
     with open(path) as file:
         rows = sum(1 for _ in file) - 1
     step("three nodes")
-    for i in range(NODES):
-        cluster.start(i)
-    cluster.wait("a healthy cluster", cluster.healthy)
+    cluster.start_all()
     say(cluster.run("status", "--format", "table").stdout)
 
     step(f"import of {rows} rows, the leader is killed meanwhile")
