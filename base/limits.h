@@ -87,6 +87,18 @@ enum {
     /* Entries that replace the end of a log in one step, in memory together. */
     LIMIT_REPAIR_REPLACE_SIZE_MAX = 256 * LIMIT_MIB,
 
+    /* --- connections (defaults of what their owners may set) --- */
+
+    LIMIT_CONNECTIONS = 1024,  /* of clients, on one port */
+    LIMIT_STREAMS = 1024,      /* calls under way on one connection */
+    LIMIT_CALLS = 65536,       /* calls not finished by their handlers */
+    LIMIT_CLIENT_CALLS = 4096, /* calls that one channel has out */
+    LIMIT_HEADERS_SIZE_MAX = 16 * LIMIT_KIB,
+    LIMIT_REQUESTS_SIZE = 256 * LIMIT_MIB,  /* requests held, all together */
+    LIMIT_ANSWERS_SIZE = 256 * LIMIT_MIB,   /* answers that the network has not taken */
+    LIMIT_PEER_QUEUE_SIZE = 32 * LIMIT_MIB, /* to one peer */
+    LIMIT_PEER_LINKS = 64,                  /* connections between nodes, in every state */
+
     /* --- parts of one gathered write --- */
 
     LIMIT_WRITE_PARTS_MAX = 4096
@@ -107,6 +119,11 @@ _Static_assert(LIMIT_ENTRY_SIZE_MAX + LIMIT_REPAIR_RUNS * 64 <= LIMIT_REPAIR_ANS
                "an answer about the longest list of runs has room for an entry");
 _Static_assert(LIMIT_REPAIR_ANSWER_SIZE_MAX <= LIMIT_FRAME_SIZE_MAX, "an answer fits in a frame");
 _Static_assert(LIMIT_NODES_MAX < LIMIT_REPAIR_PEERS, "every node of a cluster can be asked");
+_Static_assert(LIMIT_PEER_QUEUE_SIZE >= 2 * LIMIT_FRAME_SIZE_MAX,
+               "one frame waits while another leaves");
+_Static_assert(LIMIT_REQUESTS_SIZE >= LIMIT_MESSAGE_SIZE_MAX, "any request fits");
+_Static_assert(LIMIT_ANSWERS_SIZE >= LIMIT_MESSAGE_SIZE_MAX, "any answer fits");
+_Static_assert(LIMIT_PEER_LINKS >= 2 * LIMIT_NODES_MAX, "both sides of each pair may dial");
 _Static_assert(LIMIT_STRING_SIZE_MAX < LIMIT_ENTRY_SIZE_MAX,
                "a row of one string fits in one record");
 _Static_assert(LIMIT_SERIES_KEY_SIZE_MAX < LIMIT_ENTRY_SIZE_MAX, "a new series fits in one record");

@@ -34,7 +34,7 @@ static unsigned unsigned_or(unsigned value, unsigned otherwise)
 static void fill_in(struct grpc_channel_options *o)
 {
     o->message_size_max = o->message_size_max == 0 ? LIMIT_FRAME_SIZE_MAX : o->message_size_max;
-    o->calls_max = o->calls_max == 0 ? 4096 : o->calls_max;
+    o->calls_max = o->calls_max == 0 ? LIMIT_CLIENT_CALLS : o->calls_max;
     o->connect_ms = unsigned_or(o->connect_ms, 5000);
     o->backoff_min_ms = unsigned_or(o->backoff_min_ms, 20);
     o->backoff_max_ms = unsigned_or(o->backoff_max_ms, 1000);

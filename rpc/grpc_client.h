@@ -39,7 +39,7 @@ struct grpc_channel_options {
     const struct log *log;         /* NULL: silent */
     const char *address;           /* "host:port", copied; names are resolved at each connect */
     size_t message_size_max;       /* of one answer. 0: LIMIT_FRAME_SIZE_MAX */
-    size_t calls_max;              /* open at once; one more is refused. 0: 4,096 */
+    size_t calls_max;              /* open at once; one more is refused. 0: LIMIT_CLIENT_CALLS */
     unsigned connect_ms;           /* until a connection stands. 0: 5,000 */
     unsigned backoff_min_ms;       /* after a failed attempt, doubling. 0: 20 */
     unsigned backoff_max_ms;       /* 0: 1,000 */

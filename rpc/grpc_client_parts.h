@@ -17,7 +17,7 @@
 #include "rpc/net_conn.h"
 
 enum {
-    CLIENT_TRAILERS_SIZE_MAX = 16 * 1024, /* kept of one call's headers and trailers */
+    CLIENT_TRAILERS_SIZE_MAX = LIMIT_HEADERS_SIZE_MAX, /* kept of one call's headers and trailers */
     CLIENT_METADATA_MAX = 16,
 };
 

@@ -42,12 +42,12 @@ static unsigned unsigned_or(unsigned value, unsigned otherwise)
 static void fill_in(struct grpc_server_options *o)
 {
     o->message_size_max = size_or(o->message_size_max, LIMIT_MESSAGE_SIZE_MAX);
-    o->header_size_max = size_or(o->header_size_max, 16 * (size_t)LIMIT_KIB);
-    o->connections_max = size_or(o->connections_max, 1024);
-    o->streams_max = unsigned_or(o->streams_max, 1024);
-    o->calls_max = size_or(o->calls_max, 65536);
-    o->input_size_max = size_or(o->input_size_max, 256 * (size_t)LIMIT_MIB);
-    o->output_size_max = size_or(o->output_size_max, 256 * (size_t)LIMIT_MIB);
+    o->header_size_max = size_or(o->header_size_max, LIMIT_HEADERS_SIZE_MAX);
+    o->connections_max = size_or(o->connections_max, LIMIT_CONNECTIONS);
+    o->streams_max = unsigned_or(o->streams_max, LIMIT_STREAMS);
+    o->calls_max = size_or(o->calls_max, LIMIT_CALLS);
+    o->input_size_max = size_or(o->input_size_max, LIMIT_REQUESTS_SIZE);
+    o->output_size_max = size_or(o->output_size_max, LIMIT_ANSWERS_SIZE);
     o->handshake_ms = unsigned_or(o->handshake_ms, 10000);
     o->keepalive_ms = unsigned_or(o->keepalive_ms, 30000);
     o->keepalive_timeout_ms = unsigned_or(o->keepalive_timeout_ms, 20000);

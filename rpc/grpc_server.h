@@ -63,12 +63,12 @@ struct grpc_server_options {
     const struct log *log;         /* NULL: silent */
     const char *address;           /* "host:port"; port 0: any free one */
     size_t message_size_max;       /* of a request. 0: LIMIT_MESSAGE_SIZE_MAX */
-    size_t header_size_max;        /* of one request's headers. 0: 16 KiB */
-    size_t connections_max;        /* 0: 1,024; one more is closed at once */
-    unsigned streams_max;          /* open calls of one connection. 0: 1,024 */
-    size_t calls_max;              /* not finished by their handlers. 0: 65,536 */
-    size_t input_size_max;         /* requests held here, all calls together. 0: 256 MiB */
-    size_t output_size_max;        /* answers not yet taken by the network. 0: 256 MiB */
+    size_t header_size_max;        /* of one request's headers. 0: LIMIT_HEADERS_SIZE_MAX */
+    size_t connections_max;        /* 0: LIMIT_CONNECTIONS; one more is closed at once */
+    unsigned streams_max;          /* open calls of one connection. 0: LIMIT_STREAMS */
+    size_t calls_max;              /* not finished by their handlers. 0: LIMIT_CALLS */
+    size_t input_size_max;         /* requests held, all together. 0: LIMIT_REQUESTS_SIZE */
+    size_t output_size_max;        /* answers not yet taken by the network. 0: LIMIT_ANSWERS_SIZE */
     unsigned handshake_ms;         /* until a connection has shown that it is HTTP/2. 0: 10,000 */
     unsigned keepalive_ms;         /* quiet time before we send a ping. 0: 30,000 */
     unsigned keepalive_timeout_ms; /* quiet time after that. 0: 20,000 */

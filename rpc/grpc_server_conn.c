@@ -134,6 +134,11 @@ static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, v
     if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != NGHTTP2_NO_ERROR) {
         c->server->stats.connections_bad++;
     }
+    /* Resets that the client provokes by errors cost us as much as its own. */
+    if (frame->hd.type == NGHTTP2_RST_STREAM && frame->rst_stream.error_code != NGHTTP2_NO_ERROR &&
+        !h2_allowance_use(&c->resets, c->heard_ms)) {
+        abused(c, "too_many_resets");
+    }
     if (frame->hd.type != NGHTTP2_HEADERS || (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0) {
         return 0;
     }
@@ -216,6 +221,7 @@ static void on_fill(struct net_conn *net, struct buf *out)
         }
         tell_drained(c);
     }
+    net->finishing = net->finishing || c->abusive;
     if (out->size == 0 && nghttp2_session_want_read(c->session) == 0 &&
         nghttp2_session_want_write(c->session) == 0) {
         net->finishing = true;

@@ -113,6 +113,7 @@ int net_conn_take(struct net_conn *c, struct net_loop *l, const struct net_conn_
 void net_conn_mark(struct net_conn *c)
 {
     if (c->state == NET_CONN_OPEN && !c->is_dirty && !c->writing) {
+        net_loop_wake(c->loop);
         TAILQ_INSERT_TAIL(&c->loop->dirty, c, dirty_entry);
         c->is_dirty = true;
     }

@@ -26,7 +26,12 @@ static void on_prepare(uv_prepare_t *prepare)
     }
     if (TAILQ_EMPTY(&l->dirty)) {
         CHECK(uv_idle_stop(&l->idle) == 0);
-    } else {
+    }
+}
+
+void net_loop_wake(struct net_loop *l)
+{
+    if (TAILQ_EMPTY(&l->dirty) && !l->closing) {
         CHECK(uv_idle_start(&l->idle, on_idle) == 0);
     }
 }

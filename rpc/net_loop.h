@@ -34,7 +34,7 @@ TAILQ_HEAD(net_conn_list, net_conn);
 struct net_loop {
     uv_loop_t *uv;
     uv_prepare_t prepare;
-    uv_idle_t idle;             /* active while 'dirty' must be seen again at once */
+    uv_idle_t idle;             /* active while 'dirty' is not empty: no waiting then */
     struct net_conn_list dirty; /* connections with something to write */
     uint64_t turn;
     uint8_t *input;    /* NET_INPUT_SIZE, for every read */
@@ -48,6 +48,10 @@ struct net_loop {
 void net_loop_init(struct net_loop *l, uv_loop_t *uv, void (*closed)(void *owner), void *owner);
 /* Every handle must be closing already. */
 void net_loop_close(struct net_loop *l);
+
+/* Something becomes dirty: the loop must not wait before it has been seen, also
+ * when that is after our look in this turn. Called by net_conn. */
+void net_loop_wake(struct net_loop *l);
 
 /* Around the life of each handle that the owner opens itself. */
 void net_loop_hold(struct net_loop *l);

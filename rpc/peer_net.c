@@ -248,8 +248,7 @@ static unsigned unsigned_or(unsigned value, unsigned otherwise)
 
 static void fill_in(struct peer_net_options *o)
 {
-    o->queue_size_max =
-        o->queue_size_max == 0 ? 4 * (size_t)LIMIT_FRAME_SIZE_MAX : o->queue_size_max;
+    o->queue_size_max = o->queue_size_max == 0 ? LIMIT_PEER_QUEUE_SIZE : o->queue_size_max;
     o->hello_ms = unsigned_or(o->hello_ms, 5000);
     o->keepalive_ms = unsigned_or(o->keepalive_ms, 1000);
     o->idle_ms = unsigned_or(o->idle_ms, 5000);
@@ -268,7 +267,7 @@ static void on_incoming(struct net_listener *l, int status)
         log_warn(n->options.log, "rpc", "accept-failed", "reason=%s", net_conn_reason(status));
         return;
     }
-    if (n->link_count >= PEER_LINKS_MAX) {
+    if (n->link_count >= LIMIT_PEER_LINKS) {
         net_listener_drop(l);
         return;
     }

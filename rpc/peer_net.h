@@ -69,7 +69,8 @@ struct peer_net_options {
     uint64_t seed;                    /* of the back-off */
     const struct peer_events *events; /* borrowed */
     void *context;
-    size_t queue_size_max;   /* bytes not yet taken by the network, for each peer. 0: 32 MiB */
+    size_t
+        queue_size_max; /* bytes not yet taken by the network, for each peer. 0: LIMIT_PEER_QUEUE_SIZE */
     unsigned hello_ms;       /* patience with each step of the hand-shake. 0: 5,000 */
     unsigned keepalive_ms;   /* we say something at least that often. 0: 1,000 */
     unsigned idle_ms;        /* nothing heard: the link is closed. 0: 5,000 */

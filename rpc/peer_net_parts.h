@@ -16,11 +16,10 @@
 #include "rpc/peer_net.h"
 
 enum {
-    PEER_HANDSHAKE_SIZE_MAX = 8 * 1024,   /* of one frame before a link is up */
-    PEER_LINKS_MAX = 4 * LIMIT_NODES_MAX, /* connections at once, in every state */
-    PEERS_MAX = 4 * LIMIT_NODES_MAX,      /* directories remembered */
-    PEER_ASKS_MAX = 4,                    /* nonces asked for on one connection */
-    PEER_DEAD_MS = 2000,                  /* how long after a link's end a refusal means "dead" */
+    PEER_HANDSHAKE_SIZE_MAX = 8 * 1024, /* of one frame before a link is up */
+    PEERS_MAX = 4 * LIMIT_NODES_MAX,    /* directories remembered */
+    PEER_ASKS_MAX = 4,                  /* nonces asked for on one connection */
+    PEER_DEAD_MS = 2000,                /* how long after a link's end a refusal means "dead" */
 };
 
 struct peer_target;

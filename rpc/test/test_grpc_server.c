@@ -305,6 +305,33 @@ TEST(grpc_server, flood_of_resets_ends_the_connection)
     fixture_close(f);
 }
 
+/* A window that grows over 2^31 is an error, answered by a reset of the stream. */
+TEST(grpc_server, flood_of_provoked_resets_ends_the_connection_too)
+{
+    struct fixture *f = fixture_with((struct grpc_server_options){.abuse_burst = 20});
+    struct raw_body body = {.keep_open = true};
+    for (int i = 0; i < 100; i++) {
+        int32_t id = raw_grpc(f->client, "/test.Test/Hold", &body);
+        const uint8_t *data = NULL;
+        for (;;) {
+            ssize_t size = nghttp2_session_mem_send(f->client->session, &data);
+            if (size <= 0) {
+                break;
+            }
+            buf_put(&f->client->conn.out, data, (size_t)size);
+        }
+        uint8_t update[13] = {0,           0,    4,    8,    0,   0, 0, (uint8_t)(id >> 8),
+                              (uint8_t)id, 0x7f, 0xff, 0xff, 0xff};
+        buf_put(&f->client->conn.out, update, sizeof update);
+    }
+    net_conn_mark(&f->client->conn);
+    WAIT_FOR(&f->loop, f->client->ended);
+    EXPECT_UINT(f->client->goaway_error, NGHTTP2_ENHANCE_YOUR_CALM);
+    EXPECT_STR(f->client->goaway_text, "too_many_resets");
+    EXPECT_UINT(echo_stats(&f->echo).connections, 0);
+    fixture_close(f);
+}
+
 TEST(grpc_server, pings_are_answered_until_there_are_too_many)
 {
     struct fixture *f = fixture_with((struct grpc_server_options){.abuse_burst = 20});

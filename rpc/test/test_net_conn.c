@@ -172,6 +172,22 @@ TEST(net_conn, gathers_what_one_turn_produced)
     fixture_close(f);
 }
 
+/* Also what comes up after the loop has looked for output in this turn must not
+ * wait for an event. */
+TEST(net_conn, loop_does_not_wait_while_there_is_output)
+{
+    struct fixture *f = connected(&plain, &plain);
+    (void)uv_run(&f->loop.uv, UV_RUN_NOWAIT);
+    EXPECT(uv_backend_timeout(&f->loop.uv) != 0);
+    buf_put(&f->client.conn.out, "x", 1);
+    net_conn_mark(&f->client.conn);
+    EXPECT_INT(uv_backend_timeout(&f->loop.uv), 0);
+    (void)uv_run(&f->loop.uv, UV_RUN_NOWAIT);
+    EXPECT_UINT(net_conn_queued(&f->client.conn), 0);
+    EXPECT(uv_backend_timeout(&f->loop.uv) != 0);
+    fixture_close(f);
+}
+
 /* More than the socket takes at once: the rest waits, in order. */
 TEST(net_conn, large_output_arrives_whole)
 {

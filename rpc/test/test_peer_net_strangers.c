@@ -262,7 +262,7 @@ TEST(peer_net, silent_connections_end)
 
 TEST(peer_net, connections_are_bounded)
 {
-    enum { MANY = 4 * LIMIT_NODES_MAX + 3 };
+    enum { MANY = LIMIT_PEER_LINKS + 3 };
     struct fixture *f = fixture_open(1);
     struct raw *raws[MANY];
     for (size_t i = 0; i < MANY; i++) {
