@@ -241,7 +241,12 @@ static void on_prepare(uv_prepare_t *prepare)
     member_flush(h->member, now_ms(h));
     uint64_t at = member_deadline_ms(h->member);
     uint64_t now = now_ms(h);
-    (void)uv_timer_start(&h->timer, on_timer, at > now ? at - now : 0, 0);
+    uint64_t wait = at > now ? at - now : 0;
+    /* Never later than before: a deadline counted from now would move on with
+     * every turn, and never be reached while there is traffic. */
+    if (!uv_is_active((const uv_handle_t *)&h->timer) || wait < uv_timer_get_due_in(&h->timer)) {
+        (void)uv_timer_start(&h->timer, on_timer, wait, 0);
+    }
 }
 
 static void on_drained(void *context)

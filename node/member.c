@@ -387,6 +387,14 @@ void member_give_up_identity(struct member *m, const char *why)
     close_parts(m);
 }
 
+/* A node alone leaves nothing to replay (safety.md E6). */
+static bool is_checkpoint_due(const struct member *m)
+{
+    bool alone = m->state == MEMBER_LOCAL ||
+                 (member_is_leader(m) && configuration_voters(&m->configuration) == 1);
+    return alone && m->applied_index > m->control.checkpoint_index;
+}
+
 void member_stop(struct member *m, uint64_t deadline_ms)
 {
     if (member_is_ending(m) || m->stop_asked) {
@@ -399,7 +407,7 @@ void member_stop(struct member *m, uint64_t deadline_ms)
         struct event ev = {.type = EVENT_TRANSFER};
         (void)member_raft_step(m, &ev, NULL);
     }
-    if (m->state == MEMBER_LOCAL && m->applied_index > m->control.checkpoint_index) {
+    if (is_checkpoint_due(m)) {
         member_propose_own(m, COMMAND_CHECKPOINT, (struct bytes){0});
     }
 }
@@ -408,10 +416,8 @@ void member_stop(struct member *m, uint64_t deadline_ms)
 static bool is_drained(const struct member *m)
 {
     bool leading = member_is_leader(m) && configuration_voters(&m->configuration) > 1;
-    bool checkpoint_due =
-        m->state == MEMBER_LOCAL && m->applied_index > m->control.checkpoint_index;
     return !leading && m->proposals_first == NULL && m->gathered_count == 0 &&
-           m->applying == NULL && !m->checkpoint_running && !checkpoint_due;
+           m->applying == NULL && !m->checkpoint_running && !is_checkpoint_due(m);
 }
 
 static void stop_tick(struct member *m)

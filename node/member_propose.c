@@ -9,6 +9,14 @@
 /* Where a request waits; kept in member_request.phase. */
 enum phase { IDLE, GATHERED, PROPOSED, LISTED };
 
+/* What commands may hold in one entry: each adds a few bytes of its own. */
+enum {
+    COMMAND_OVERHEAD_SIZE = 64,
+    COMMANDS_SIZE_MAX = MEMBER_BATCH_SIZE_MAX - COMMAND_OVERHEAD_SIZE
+};
+
+_Static_assert((int)MEMBER_BATCH_SIZE_MAX <= (int)LIMIT_ENTRY_SIZE_MAX, "a batch is one entry");
+
 /* --- lists --- */
 
 void list_push(struct request_list *list, struct member_request *r)
@@ -211,7 +219,7 @@ static void gather(struct member *m, const struct command *command, struct membe
     /* The local WAL of a cluster holds metadata alone, so one entry is never both. */
     bool alone = command_is_metadata(command->kind) || command->kind == COMMAND_CHECKPOINT;
     bool full = m->gathered_count == MEMBER_BATCH_COMMANDS_MAX ||
-                m->gather.size + command->body.size > MEMBER_BATCH_SIZE_MAX;
+                m->gather.size + command->body.size > COMMANDS_SIZE_MAX;
     if (m->gathered_count > 0 && (alone || full)) {
         member_flush(m, m->now_ms);
     }
@@ -254,9 +262,9 @@ void member_start_request(struct member *m, struct member_request *r)
 void member_propose(struct member *m, const struct command *command, struct member_request *r)
 {
     member_start_request(m, r);
-    if (command->body.size > LIMIT_MESSAGE_SIZE_MAX) {
+    if (command->body.size > COMMANDS_SIZE_MAX) {
         member_reply_error(r, ERR_RANGE, "a change of %zu bytes is larger than the limit of %u",
-                           command->body.size, (unsigned)LIMIT_MESSAGE_SIZE_MAX);
+                           command->body.size, (unsigned)COMMANDS_SIZE_MAX);
     } else if (member_is_ending(m) || m->stop_asked) {
         member_reply_error(r, ERR_UNAVAILABLE, "the node is stopping");
     } else if (!m->formed || (m->state != MEMBER_LOCAL && m->replica == NULL) ||
