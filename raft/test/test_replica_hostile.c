@@ -131,7 +131,7 @@ static bool can_be_sent(const struct raft_packet *p)
 
 static void say_anything(struct random *r, struct single *s)
 {
-    struct entry *entries[ENTRIES_MAX];
+    struct entry *entries[ENTRIES_MAX] = {NULL};
     struct raft_packet p = {.kind = RAFT_MESSAGE_CORE};
     uint64_t from = 2 + random_below(r, 3);
     p.core.server_id = from;
