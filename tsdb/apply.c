@@ -90,6 +90,7 @@ static void make_series(struct tsdb *db, struct write_batch *w, uint64_t index)
 static void store_rows(struct tsdb *db, const struct write_batch *w, uint64_t index)
 {
     struct memory *memory = db->versions.current->active;
+    bool unread = versions_are_unread(&db->versions);
     size_t from = 0;
     while (from < w->row_count) {
         size_t to = w->series_of_row == NULL ? w->row_count : from + 1;
@@ -98,7 +99,11 @@ static void store_rows(struct tsdb *db, const struct write_batch *w, uint64_t in
             to++;
         }
         struct series *series = w->series[place].series;
-        memtable_append(memory->tables[series->vgroup], series, index, w, from, to);
+        struct memtable *rows = memory->tables[series->vgroup];
+        bool replaced = unread && to - from == 1 && memtable_replace(rows, series, index, w, from);
+        if (!replaced) {
+            memtable_append(rows, series, index, w, from, to);
+        }
         from = to;
     }
 }

@@ -270,6 +270,33 @@ void memtable_append(struct memtable *m, struct series *series, uint64_t index,
     }
 }
 
+static void clear_nulls(struct memory_chunk *c, size_t row)
+{
+    for (size_t place = 0; place < c->table->column_count; place++) {
+        c->nulls[c->capacity / 8 * place + row / 8] &= (uint8_t)~(1U << (row % 8));
+    }
+}
+
+bool memtable_replace(struct memtable *m, struct series *series, uint64_t index,
+                      const struct write_batch *w, size_t at)
+{
+    CHECK(at < w->row_count);
+    struct memory_series *s = memtable_find(m, series);
+    int64_t time = (int64_t)bytes_get_u64(w->columns[0].values.data + at * 8);
+    if (s == NULL || s->last == NULL || s->last_time != time || s->last->table != w->table) {
+        return false;
+    }
+    struct memory_chunk *c = s->last;
+    unsigned count = atomic_load_explicit(&c->count, memory_order_relaxed);
+    if (count == 0 || index - c->index_base > UINT32_MAX) {
+        return false;
+    }
+    atomic_store_explicit(&c->count, count - 1, memory_order_relaxed);
+    clear_nulls(c, count - 1);
+    append_rows(m, c, index, w, at, 1);
+    return true;
+}
+
 /* --- reading --- */
 
 bool memory_series_is_ordered(const struct memory_series *s, uint64_t index)

@@ -55,6 +55,11 @@ void memtable_close(struct memtable *m); /* NULL is fine */
 /* Apply lane only. Rows [from, to) of the batch, all of 'series'. */
 void memtable_append(struct memtable *m, struct series *series, uint64_t index,
                      const struct write_batch *w, size_t from, size_t to);
+/* Apply lane only, while nobody reads the table: if the newest row of 'series' has
+ * the time of row 'at' of the batch, that row takes its place. False: not done, append it.
+ * Keeps a row that is written again and again from being kept each time. */
+bool memtable_replace(struct memtable *m, struct series *series, uint64_t index,
+                      const struct write_batch *w, size_t at);
 size_t memtable_size(const struct memtable *m);        /* bytes; apply lane */
 uint64_t memtable_row_count(const struct memtable *m); /* appended; apply lane */
 /* All series that have rows, in no order. Once the table is frozen. */

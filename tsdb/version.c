@@ -186,6 +186,17 @@ void version_unpin(struct version *x)
     CHECK(before > 0);
 }
 
+bool versions_are_unread(const struct versions *v)
+{
+    for (const struct version *x = v->all; x != NULL; x = x->next) {
+        unsigned own = x == v->current ? 1 : 0;
+        if (atomic_load_explicit(&x->pins, memory_order_acquire) > own) {
+            return false;
+        }
+    }
+    return true;
+}
+
 void versions_reap(struct versions *v)
 {
     struct version **at = &v->all;

@@ -13,6 +13,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -74,6 +75,8 @@ struct version versions_copy(const struct versions *v);
 /* Any thread. */
 struct version *versions_pin(struct versions *v);
 void version_unpin(struct version *x);
+/* Owner. Nobody has pinned a version. */
+bool versions_are_unread(const struct versions *v);
 /* Owner. Frees what is neither current nor pinned. */
 void versions_reap(struct versions *v);
 

@@ -46,6 +46,36 @@ TEST(memtable, the_state_after_an_index_is_a_prefix_of_the_rows)
     table_unref(t);
 }
 
+/* One row written again and again would else be read through each time. */
+TEST(memtable, the_newest_row_gives_its_place_to_one_of_the_same_time)
+{
+    struct table *t = example_table();
+    struct series *s = add_series(t, 1, "a");
+    struct memtable *m = memtable_new(1);
+    struct small_batch b;
+    small_batch_begin(&b, t);
+    small_batch_put(&b, 7, 70);
+    small_batch_put(&b, 8, 80);
+    small_batch_put(&b, 8, 81);
+    small_batch_put(&b, 7, 71);
+    EXPECT(!memtable_replace(m, s, 4, &b.w, 0)); /* there is none yet */
+    memtable_append(m, s, 4, &b.w, 0, 1);
+    EXPECT(!memtable_replace(m, s, 5, &b.w, 1)); /* another time */
+    memtable_append(m, s, 5, &b.w, 1, 2);
+    EXPECT(memtable_replace(m, s, 6, &b.w, 2));
+    EXPECT(!memtable_replace(m, s, 7, &b.w, 3)); /* not the newest */
+    EXPECT_UINT(visible(m, s, 4), 1);
+    EXPECT_UINT(visible(m, s, 6), 2);
+    const struct memory_chunk *c = memory_series_first(memtable_find(m, s));
+    EXPECT_INT(memory_chunk_times(c)[1], 8);
+    EXPECT_UINT(memory_chunk_word(c, 1, 1), 81);
+    EXPECT(memory_chunk_is_null(c, 2, 1));
+    EXPECT(memory_series_is_ordered(memtable_find(m, s), 6));
+    small_batch_end(&b);
+    memtable_close(m);
+    table_unref(t);
+}
+
 TEST(memtable, values_and_nulls_stand_where_they_were_put)
 {
     struct table *t = example_table();
