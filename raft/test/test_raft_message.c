@@ -203,7 +203,7 @@ TEST(raft_message, refuses_appends_that_no_leader_sends)
     p.core.append_entries.leader_commit = 0;
     m.entries[1]->payload[1] = 0;
     expect_refused(&p, "configuration: 0 servers");
-    m.entries[0]->type = 0;
+    memset(&m.entries[0]->type, 0, sizeof m.entries[0]->type);
     expect_refused(&p, "unknown type");
     m.entries[0]->type = ENTRY_COMMAND;
     made_deinit(&m);
