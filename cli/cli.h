@@ -17,7 +17,7 @@
 #include <stdio.h>
 
 #include "base/err.h"
-#include "cli/cluster.h"
+#include "cli/cluster_client.h"
 #include "cli/flag_set.h"
 #include "cli/record_writer.h"
 #include "cli/text_sink.h"

@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
-#include "cli/cluster.h"
+#include "cli/cluster_client.h"
 #include "cli/import_batch.h"
 
 /* A refused write with this trailer was certainly not applied: the cluster does

@@ -7,8 +7,8 @@
  * once: nobody is there.
  *
  * One thread. Blocks. */
-#ifndef TIDEMARK_CLI_CLUSTER_H
-#define TIDEMARK_CLI_CLUSTER_H
+#ifndef TIDEMARK_CLI_CLUSTER_CLIENT_H
+#define TIDEMARK_CLI_CLUSTER_CLIENT_H
 
 #include <protobuf-c/protobuf-c.h>
 #include <stdbool.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cli/cluster.h"
+#include "cli/cluster_client.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/test/program.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "testkit/test.h"
+
+enum { WORDS_MAX = 40, FILES_MAX = 16, PATH_SIZE = 256 };
+
+static struct ran last;
+static char files[FILES_MAX][PATH_SIZE];
+static size_t file_count;
+
+static void read_back(FILE *file, char *dst)
+{
+    rewind(file);
+    size_t got = fread(dst, 1, PROGRAM_OUTPUT_SIZE - 1, file);
+    dst[got] = '\0';
+    (void)fclose(file);
+}
+
+static void run_child(char *const *argv, const char *endpoints, FILE *in, FILE *out, FILE *err)
+{
+    (void)dup2(fileno(in), STDIN_FILENO);
+    (void)dup2(fileno(out), STDOUT_FILENO);
+    (void)dup2(fileno(err), STDERR_FILENO);
+    (void)unsetenv("TIDEMARK_ENDPOINTS");
+    (void)unsetenv("TIDEMARK_TIMEOUT");
+    (void)unsetenv("TIDEMARK_FORMAT");
+    (void)unsetenv("TIDEMARK_QUIET");
+    if (endpoints != NULL) {
+        (void)setenv("TIDEMARK_ENDPOINTS", endpoints, 1);
+    }
+    (void)execvp(argv[0], argv);
+    _exit(127);
+}
+
+static int wait_for(pid_t child)
+{
+    int status = 0;
+    REQUIRE_INT(waitpid(child, &status, 0), child);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static int run(char *const *argv, const char *endpoints, const char *input, FILE *out, FILE *err)
+{
+    FILE *in = tmpfile();
+    REQUIRE(in != NULL);
+    (void)fputs(input, in);
+    rewind(in);
+    pid_t child = fork();
+    REQUIRE(child >= 0);
+    if (child == 0) {
+        run_child(argv, endpoints, in, out, err);
+    }
+    (void)fclose(in);
+    return wait_for(child);
+}
+
+const struct ran *program_run(const char *endpoints, const char *input, const char *const *words)
+{
+    char *argv[WORDS_MAX] = {(char *)(uintptr_t)TEST_PROGRAM_DIR "/tidemark"};
+    for (size_t i = 0; words[i] != NULL; i++) {
+        REQUIRE(i + 2 < WORDS_MAX);
+        argv[i + 1] = (char *)(uintptr_t)words[i];
+    }
+    FILE *out = tmpfile();
+    FILE *err = tmpfile();
+    REQUIRE(out != NULL);
+    REQUIRE(err != NULL);
+    last.code = run(argv, endpoints, input, out, err);
+    read_back(out, last.out);
+    read_back(err, last.err);
+    return &last;
+}
+
+const char *program_json_error(const struct ran *r)
+{
+    static char why[PROGRAM_OUTPUT_SIZE];
+    char *argv[] = {(char *)(uintptr_t)"python3", (char *)(uintptr_t)"-m",
+                    (char *)(uintptr_t)"json.tool", NULL};
+    FILE *out = tmpfile();
+    FILE *err = tmpfile();
+    REQUIRE(out != NULL);
+    REQUIRE(err != NULL);
+    int code = run(argv, NULL, r->out, out, err);
+    (void)fclose(out);
+    read_back(err, why);
+    return code == 0 ? NULL : why;
+}
+
+const char *program_new_file(void)
+{
+    REQUIRE(file_count < FILES_MAX);
+    char *path = files[file_count++];
+    (void)snprintf(path, PATH_SIZE, "/tmp/tidemark-cli-XXXXXX");
+    int fd = mkstemp(path);
+    REQUIRE(fd >= 0);
+    (void)close(fd);
+    return path;
+}
+
+const char *program_file(const char *content)
+{
+    const char *path = program_new_file();
+    FILE *file = fopen(path, "w");
+    REQUIRE(file != NULL);
+    (void)fputs(content, file);
+    (void)fclose(file);
+    return path;
+}
+
+const char *program_read_file(const char *path)
+{
+    static char content[PROGRAM_OUTPUT_SIZE];
+    FILE *file = fopen(path, "r");
+    REQUIRE(file != NULL);
+    read_back(file, content);
+    return content;
+}
+
+void program_remove_files(void)
+{
+    while (file_count > 0) {
+        (void)unlink(files[--file_count]);
+    }
+}
