@@ -66,11 +66,12 @@ enum event_type {
     EVENT_CHECKPOINT,         /* a durable checkpoint of our own; the log keeps entries > cut */
     EVENT_INSTALLED,          /* answer to ACTION_INSTALL */
     EVENT_READ,               /* a linearizable read wants its index */
-    EVENT_TRANSFER,           /* hand leadership over */
-    EVENT_CHANGE,             /* leader: propose 'configuration' (one server, one step) */
-    EVENT_LEADER_GONE,        /* follower: the leader's process is dead (safety.md I) */
-    EVENT_SNAPSHOT_ENDED,     /* the transfer of our snapshot to peer 'id' ended (or broke) */
-    EVENT_TIMERS,             /* heartbeat_ms and election_ms changed */
+    EVENT_TRANSFER,           /* hand leadership over; given up after two election timeouts */
+    EVENT_CHANGE,         /* leader: propose 'configuration' (one server, one step) once majorities
+                                 answer: ACTION_CONFIGURATION or ACTION_CHANGE_FAILED follows */
+    EVENT_LEADER_GONE,    /* follower: the leader's process is dead (safety.md I) */
+    EVENT_SNAPSHOT_ENDED, /* the transfer of our snapshot to peer 'id' ended (or broke) */
+    EVENT_TIMERS,         /* heartbeat_ms and election_ms changed */
 };
 
 struct event {
