@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A node alone on a fake disk, for tests of the member: its lanes work at once,
+ * its clock is a number, nobody answers its links. */
+#ifndef TIDEMARK_NODE_TEST_SOLO_H
+#define TIDEMARK_NODE_TEST_SOLO_H
+
+#include "node/member.h"
+#include "node/storage.h"
+#include "testkit/fake_disk.h"
+
+struct solo_options {
+    unsigned wal_level;
+    size_t peer_count; /* 0: alone */
+};
+
+struct solo {
+    struct solo_options options;
+    struct fake_disk *disk;
+    struct storage *storage;
+    struct member *member;
+    struct job_queue lanes[LANE_COUNT];
+    bool hold[LANE_COUNT]; /* the lane does not work (a disk that hangs) */
+    uint64_t now_ms;
+    bool stopped;
+    int exit_code;
+    char reason[ERR_TEXT_SIZE];
+    /* the last request */
+    struct member_request request;
+    bool answered;
+    struct member_reply reply;
+    char text[ERR_TEXT_SIZE];
+};
+
+void solo_open(struct solo *s, struct solo_options options);
+/* Starts the process on the disk as it is. */
+void solo_start(struct solo *s);
+/* The process is killed; with 'power' nothing that was not synced is left. */
+void solo_crash(struct solo *s, bool power);
+/* After host->stopped(): closes, cleanly if the exit code is 0. */
+void solo_end(struct solo *s);
+void solo_close(struct solo *s);
+/* Works, ticks and flushes until nothing is to be done; then lets 'ms' pass in steps. */
+void solo_run(struct solo *s, uint64_t ms);
+
+/* A command, run until it is answered (or nothing happens any more). */
+enum err_code solo_propose(struct solo *s, enum command_kind kind, struct bytes body);
+enum err_code solo_set(struct solo *s, const char *name, const char *value);
+enum err_code solo_make_table(struct solo *s); /* t.kv: ts, v int64; tag key */
+enum err_code solo_write(struct solo *s, int64_t time);
+/* Rows of t.kv that can be read now; -1: it can't be read. */
+long solo_count(struct solo *s);
+
+#endif

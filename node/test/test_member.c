@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One member at a time; whole clusters of them are played in sim/. */
+#include <string.h>
+
+#include "node/test/solo.h"
+#include "testkit/test.h"
+
+enum { ROWS = 20, WRITES_MAX = 5000, DISK_HANG_MS = 2100 };
+
+static void fill(struct solo *s)
+{
+    EXPECT_OK(solo_make_table(s));
+    for (int64_t i = 1; i <= ROWS; i++) {
+        EXPECT_OK(solo_write(s, i));
+    }
+}
+
+/* What each level promises, and no more. */
+TEST(member, acknowledged_rows_survive_as_the_level_says)
+{
+    static const struct {
+        unsigned level;
+        long after_kill;
+        long after_power; /* -1: nothing is promised */
+    } cases[] = {{0, 0, 0}, {1, ROWS, ROWS}, {2, ROWS, -1}, {3, ROWS, ROWS}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        for (int power = 0; power < 2; power++) {
+            struct solo s;
+            solo_open(&s, (struct solo_options){.wal_level = cases[i].level});
+            solo_run(&s, 1500);
+            fill(&s);
+            solo_crash(&s, power != 0);
+            solo_start(&s);
+            solo_run(&s, 3000);
+            long expected = power != 0 ? cases[i].after_power : cases[i].after_kill;
+            long count = solo_count(&s);
+            EXPECT(expected == -1 || count == expected);
+            EXPECT(count >= 0); /* the table itself is metadata: always there */
+            EXPECT_OK(solo_write(&s, 1000));
+            EXPECT_INT(solo_count(&s), count + 1);
+            solo_close(&s);
+        }
+    }
+}
+
+/* Metadata is synced before the statement returns, at every level. */
+TEST(member, settings_survive_a_power_failure_at_every_level)
+{
+    for (unsigned level = 0; level <= 3; level++) {
+        struct solo s;
+        solo_open(&s, (struct solo_options){.wal_level = level});
+        solo_run(&s, 1500);
+        EXPECT_OK(solo_set(&s, "ts.wal.checkpoint_interval", "7m"));
+        solo_crash(&s, true);
+        solo_start(&s);
+        solo_run(&s, 3000);
+        EXPECT_STR(tsdb_setting(member_tsdb(s.member), "ts.wal.checkpoint_interval"), "7m");
+        EXPECT_UINT(member_status(s.member).wal_level, level);
+        solo_close(&s);
+    }
+}
+
+TEST(member, a_clean_stop_of_a_node_alone_leaves_nothing_to_replay)
+{
+    struct solo s;
+    solo_open(&s, (struct solo_options){.wal_level = 2});
+    fill(&s);
+    member_stop(s.member, s.now_ms + 10000);
+    solo_run(&s, 1000);
+    EXPECT(s.stopped);
+    EXPECT_INT(s.exit_code, 0);
+    solo_end(&s);
+    solo_start(&s);
+    struct member_status status = member_status(s.member);
+    EXPECT_UINT(status.checkpoint_index, status.applied_index);
+    EXPECT_INT(solo_count(&s), ROWS);
+    solo_close(&s);
+}
+
+/* Without it the node would go on promising what its disk no longer takes. */
+TEST(member, a_disk_that_hangs_ends_the_node_with_the_reason)
+{
+    struct solo s;
+    solo_open(&s, (struct solo_options){.wal_level = 1});
+    fill(&s);
+    s.hold[LANE_LOG] = true;
+    EXPECT_ERR(solo_write(&s, 500), ERR_DEADLINE);
+    solo_run(&s, DISK_HANG_MS);
+    EXPECT(member_state(s.member) == MEMBER_STOPPING);
+    EXPECT(!s.stopped); /* its job is still out */
+    s.hold[LANE_LOG] = false;
+    solo_run(&s, 100);
+    EXPECT(s.stopped);
+    EXPECT_INT(s.exit_code, 1);
+    EXPECT_CONTAINS(s.reason, "has not finished a write");
+    solo_end(&s);
+    solo_close(&s);
+}
+
+TEST(member, a_failed_sync_ends_the_node_and_acknowledges_nothing)
+{
+    struct solo s;
+    solo_open(&s, (struct solo_options){.wal_level = 1});
+    fill(&s);
+    fake_disk_fail_next(s.disk, FAKE_DISK_SYNC, ERR_IO);
+    EXPECT(solo_write(&s, 500) != ERR_OK);
+    EXPECT(s.stopped);
+    EXPECT_INT(s.exit_code, 1);
+    solo_end(&s);
+    solo_close(&s);
+}
+
+TEST(member, a_full_disk_refuses_writes_and_serves_again_when_there_is_room)
+{
+    struct solo s;
+    solo_open(&s, (struct solo_options){.wal_level = 2});
+    fill(&s);
+    fake_disk_set_capacity(s.disk, fake_disk_used(s.disk));
+    enum err_code code = ERR_OK;
+    int64_t time = ROWS;
+    while (code == ERR_OK && time < WRITES_MAX) {
+        code = solo_write(&s, ++time);
+    }
+    EXPECT(code == ERR_NO_SPACE);
+    EXPECT(!s.stopped);
+    EXPECT_INT(solo_count(&s), time - 1);
+    fake_disk_set_capacity(s.disk, 0);
+    EXPECT_OK(solo_write(&s, time));
+    EXPECT_INT(solo_count(&s), time);
+    solo_close(&s);
+}
+
+/* One of three may not decide anything for the others. */
+TEST(member, a_founder_without_its_peers_waits_and_says_for_whom)
+{
+    struct solo s;
+    solo_open(&s, (struct solo_options){.wal_level = 3, .peer_count = 3});
+    solo_run(&s, 3000);
+    EXPECT(member_state(s.member) == MEMBER_FORMING);
+    EXPECT_CONTAINS(member_status(s.member).message, "1 of 3");
+    EXPECT_ERR(solo_write(&s, 1), ERR_UNAVAILABLE);
+    EXPECT_CONTAINS(s.text, "b:1");
+    EXPECT_UINT(member_status(s.member).cluster_id, 0);
+    solo_close(&s);
+}
+
+TEST(member, a_cancelled_request_is_not_answered)
+{
+    struct solo s;
+    solo_open(&s, (struct solo_options){.wal_level = 2});
+    fill(&s);
+    s.hold[LANE_APPLY] = true;
+    EXPECT_ERR(solo_write(&s, 500), ERR_DEADLINE); /* cancelled by the helper */
+    s.hold[LANE_APPLY] = false;
+    solo_run(&s, 100);
+    EXPECT(!s.answered);
+    EXPECT_INT(solo_count(&s), ROWS + 1); /* it took effect all the same */
+    solo_close(&s);
+}
