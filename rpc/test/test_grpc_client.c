@@ -431,6 +431,39 @@ TEST(grpc_client, lost_connection_ends_its_calls_and_is_replaced)
     fixture_close(f);
 }
 
+static void ignore_drained(void *context)
+{
+    (*(unsigned *)context)++;
+}
+
+/* GOAWAY: the call under way ends well, a new one looks for a new connection. */
+TEST(grpc_client, server_that_drains_finishes_what_it_has)
+{
+    struct fixture *f = fixture_open();
+    struct reply held = {0};
+    call_unary(f, &held, "/test.Test/Hold", bytes_str("x"));
+    WAIT_FOR(&f->loop, f->echo.held != NULL);
+    unsigned drained = 0;
+    grpc_server_drain(f->echo.server, 60000, ignore_drained, &drained);
+    struct reply late = {.status = GRPC_OK, .done = 1};
+    for (unsigned i = 0; i < 500 && late.status == GRPC_OK; i++) {
+        reply_deinit(&late);
+        late = (struct reply){0};
+        call_unary(f, &late, "/test.Test/Echo", bytes_str("y"));
+        WAIT_FOR(&f->loop, late.done == 1); /* well, until the GOAWAY is here */
+    }
+    EXPECT_INT(late.status, GRPC_UNAVAILABLE);
+    EXPECT(late.unprocessed);
+    EXPECT_UINT(held.done, 0);
+    grpc_call_reply(f->echo.held, bytes_str("done"));
+    WAIT_FOR(&f->loop, held.done == 1 && drained == 1);
+    EXPECT_INT(held.status, GRPC_OK);
+    EXPECT_UINT(held.last.size, 4);
+    reply_deinit(&held);
+    reply_deinit(&late);
+    fixture_close(f);
+}
+
 /* A done() that calls again at once, into a channel that fails at once, must not
  * keep the loop from turning. */
 struct retry {
