@@ -23,9 +23,7 @@ enum {
     UNKNOWN_ANSWERS_MAX = 8, /* in a row for one write */
     LARGE_ONE_IN = 200,
     AGAIN_ONE_IN = 4,
-    MAKE_TABLE_TRIES = 50,
     SCAN_LIMIT_MS = 30000,
-    SCAN_TRIES = 20,
 };
 
 _Static_assert((int)DEPTH_MAX < (int)LIMIT_SESSION_ANSWERS, "every open write's answer is kept");
@@ -330,15 +328,13 @@ static void on_turn(void *context)
 static void make_table(struct cluster *c)
 {
     struct err e;
-    size_t leader = cluster_wait_leader(c);
-    for (unsigned i = 0; i < MAKE_TABLE_TRIES; i++) {
-        if (node_make_table(cluster_client(c, leader), &e) == ERR_OK) {
-            return;
+    uint64_t end_us = process_now_us() + UINT64_C(1000) * CLUSTER_WAIT_MS;
+    while (node_make_table(cluster_client(c, cluster_wait_leader(c)), &e) != ERR_OK) {
+        if (process_now_us() > end_us) {
+            cluster_fail(c, "no table: %s", e.text);
         }
         cluster_turn(c, BACKOFF_MAX_MS);
-        leader = cluster_wait_leader(c);
     }
-    cluster_fail(c, "no table: %s", e.text);
 }
 
 struct load *load_open(struct cluster *c, const struct load_options *options)
@@ -493,14 +489,13 @@ struct row_book_verdict load_scan(struct load *l, size_t node, bool stale)
     struct node_client client = *cluster_client(l->cluster, node);
     client.timeout_ms = SCAN_LIMIT_MS;
     struct err e;
-    for (unsigned i = 0; i < SCAN_TRIES; i++) {
+    enum err_code code = ERR_UNAVAILABLE;
+    uint64_t end_us = process_now_us() + UINT64_C(1000) * CLUSTER_WAIT_MS;
+    while (code == ERR_UNAVAILABLE && process_now_us() < end_us) {
         row_book_scan_begin(l->book);
-        enum err_code code = node_scan(&client, &scan, &e);
+        code = node_scan(&client, &scan, &e);
         if (code == ERR_OK) {
             return row_book_scan_end(l->book);
-        }
-        if (code != ERR_UNAVAILABLE && code != ERR_UNKNOWN_OUTCOME) {
-            break;
         }
         cluster_turn(l->cluster, BACKOFF_MAX_MS);
     }

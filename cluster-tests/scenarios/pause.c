@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Nodes that stop for a while (SIGSTOP) and go on as if nothing had happened: a
+ * leader that slept is not one any more, and no read is answered from the past. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "cluster-tests/load.h"
+#include "testkit/test.h"
+
+enum { ROUNDS = 30, ACKS = 50, READS_AFTER = 20, GAP_LIMIT_MS = 10000, SHORT_MS = 1500 };
+
+static void wait_reads(struct cluster *c, struct load *l, uint64_t reads)
+{
+    uint64_t want = load_reads(l) + reads;
+    uint64_t end_us = process_now_us() + UINT64_C(1000) * CLUSTER_WAIT_MS;
+    while (load_reads(l) < want) {
+        if (process_now_us() > end_us) {
+            cluster_fail(c, "reads are not answered");
+        }
+        cluster_turn(c, 5);
+    }
+}
+
+/* Reads are sent to the sleeping node too, and answered when it wakes. */
+static uint64_t pause_round(struct cluster *c, struct load *l, size_t node)
+{
+    load_gap_begin(l);
+    cluster_pause(c, node);
+    load_run(l, ACKS);
+    uint64_t gap_ms = load_gap_ms(l);
+    cluster_resume(c, node);
+    wait_reads(c, l, READS_AFTER);
+    (void)cluster_wait_healthy(c);
+    return gap_ms;
+}
+
+static void run_rounds(bool leader, const char *title)
+{
+    struct cluster_options options = {.name = "pause", .founders = 3};
+    struct cluster *c = cluster_open(&options);
+    cluster_start_all(c);
+    struct load_options load = {.reads = true};
+    struct load *l = load_open(c, &load);
+    load_run(l, ACKS);
+    uint64_t gap_max = 0;
+    for (unsigned i = 0; i < cluster_rounds(ROUNDS); i++) {
+        size_t node = cluster_wait_healthy(c);
+        uint64_t gap_ms = pause_round(c, l, leader ? node : (node + 1) % cluster_size(c));
+        gap_max = gap_ms > gap_max ? gap_ms : gap_max;
+    }
+    load_check(l);
+    load_print(l, title);
+    (void)printf("no write for %" PRIu64 " ms at most\n", gap_max);
+    EXPECT(gap_max <= GAP_LIMIT_MS);
+    load_close(l);
+    cluster_close(c);
+}
+
+TEST(pause, a_leader_that_slept_serves_no_stale_read)
+{
+    run_rounds(true, "leader paused");
+}
+
+TEST(pause, a_follower_that_slept_serves_no_stale_read)
+{
+    run_rounds(false, "follower paused");
+}
+
+static void count_row(void *context, unsigned series, uint64_t key, uint64_t value)
+{
+    (void)series;
+    (void)key;
+    (void)value;
+    (*(uint64_t *)context)++;
+}
+
+/* With the others asleep the leader can prove nothing: no write is acknowledged,
+ * no linearizable read is answered. A stale one is. */
+TEST(pause, a_leader_without_a_majority_answers_only_stale_reads)
+{
+    struct cluster_options options = {.name = "minority", .founders = 3};
+    struct cluster *c = cluster_open(&options);
+    struct err e;
+    cluster_start_all(c);
+    struct load_options load = {0};
+    struct load *l = load_open(c, &load);
+    load_run(l, ACKS);
+    load_drain(l, CLUSTER_WAIT_MS);
+    size_t leader = cluster_wait_healthy(c);
+    cluster_pause(c, (leader + 1) % 3);
+    cluster_pause(c, (leader + 2) % 3);
+
+    struct node_client client = *cluster_client(c, leader);
+    client.timeout_ms = SHORT_MS;
+    struct node_write write = {.series = 50, .count = 1, .value = 1};
+    enum err_code code = node_write(&client, &write, &e);
+    EXPECT(code == ERR_DEADLINE || code == ERR_UNAVAILABLE || code == ERR_UNKNOWN_OUTCOME);
+    uint64_t rows = 0;
+    struct node_scan scan = {.series = -1, .row = count_row, .context = &rows};
+    code = node_scan(&client, &scan, &e);
+    EXPECT(code == ERR_DEADLINE || code == ERR_UNAVAILABLE);
+    EXPECT_UINT(rows, 0);
+    scan.stale = true;
+    EXPECT_OK(node_scan(&client, &scan, &e));
+    EXPECT(rows > 0);
+
+    cluster_resume(c, (leader + 1) % 3);
+    cluster_resume(c, (leader + 2) % 3);
+    load_go(l);
+    load_run(l, ACKS);
+    cluster_expect_equal_state(c);
+    load_close(l);
+    cluster_close(c);
+}

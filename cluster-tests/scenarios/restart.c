@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Clean stops (SIGTERM): the exit code is 0, the last words say so, no write
+ * fails, and everything is there afterwards. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "cluster-tests/load.h"
+#include "testkit/test.h"
+
+enum { ROUNDS = 20, ACKS = 100, GAP_LIMIT_MS = 5000 };
+
+static void stop_and_look(struct cluster *c, size_t node)
+{
+    cluster_stop(c, node);
+    EXPECT(cluster_said(c, node, "node stopped code=0"));
+}
+
+/* Each node in turn, the leader among them; the load goes on, and a write that
+ * is refused for another reason than "not now" fails the test. */
+TEST(restart, one_node_after_the_other_under_load)
+{
+    struct cluster_options options = {.name = "rolling", .founders = 3};
+    struct cluster *c = cluster_open(&options);
+    cluster_start_all(c);
+    struct load_options load = {.reads = true};
+    struct load *l = load_open(c, &load);
+    load_run(l, ACKS);
+    uint64_t gap_max = 0;
+    for (unsigned i = 0; i < cluster_rounds(ROUNDS); i++) {
+        for (size_t node = 0; node < cluster_size(c); node++) {
+            load_gap_begin(l);
+            stop_and_look(c, node);
+            load_run(l, ACKS);
+            cluster_start(c, node, NULL);
+            (void)cluster_wait_healthy(c);
+            gap_max = load_gap_ms(l) > gap_max ? load_gap_ms(l) : gap_max;
+        }
+    }
+    load_check(l);
+    load_print(l, "rolling restart");
+    (void)printf("no write for %" PRIu64 " ms at most\n", gap_max);
+    EXPECT(gap_max <= GAP_LIMIT_MS);
+    load_close(l);
+    cluster_close(c);
+}
+
+TEST(restart, all_nodes_at_once)
+{
+    struct cluster_options options = {.name = "restart", .founders = 3};
+    struct cluster *c = cluster_open(&options);
+    cluster_start_all(c);
+    struct load_options load = {0};
+    struct load *l = load_open(c, &load);
+    load_run(l, ACKS);
+    load_drain(l, CLUSTER_WAIT_MS);
+    for (size_t node = 0; node < cluster_size(c); node++) {
+        stop_and_look(c, node);
+    }
+    cluster_start_all(c);
+    (void)cluster_wait_healthy(c);
+    load_check(l);
+    load_go(l);
+    load_run(l, ACKS);
+    load_check(l);
+    load_close(l);
+    cluster_close(c);
+}
+
+/* A clean stop makes a checkpoint: nothing is left to replay. */
+TEST(restart, a_node_alone_has_nothing_to_replay)
+{
+    static const char *const levels[] = {"--wal-level=off", "--wal-level=sync", "--wal-level=flush",
+                                         "--wal-level=byrl"};
+    for (size_t i = 0; i < 4; i++) {
+        struct cluster_options options = {.name = "alone", .flags = {levels[i]}};
+        struct cluster *c = cluster_open(&options);
+        test_context("%s", levels[i]);
+        cluster_start_all(c);
+        struct load_options load = {0};
+        struct load *l = load_open(c, &load);
+        load_run(l, ACKS);
+        load_drain(l, CLUSTER_WAIT_MS);
+        struct node_status before;
+        EXPECT(cluster_status(c, 0, &before));
+        stop_and_look(c, 0);
+        cluster_start_all(c);
+        (void)cluster_wait_healthy(c);
+        struct node_status after;
+        EXPECT(cluster_status(c, 0, &after));
+        EXPECT(after.checkpoint_index >= before.applied_index);
+        load_check(l);
+        load_close(l);
+        cluster_close(c);
+    }
+}
+
+/* Every checkpoint cuts the log; a node that was away for too many entries needs
+ * a checkpoint instead. */
+TEST(restart, a_node_that_was_away_too_long_gets_a_checkpoint)
+{
+    enum { CHECKPOINTS = 2, MANY_ACKS = 1500 /* more entries than are kept for the slow */ };
+    struct cluster_options options = {.name = "away", .founders = 3};
+    struct cluster *c = cluster_open(&options);
+    struct err e;
+    cluster_start_all(c);
+    struct load_options load = {.writers = 1, .depth = 1}; /* an entry each */
+    struct load *l = load_open(c, &load);
+    size_t away = (cluster_wait_healthy(c) + 1) % 3;
+    cluster_kill(c, away);
+    for (unsigned i = 0; i < CHECKPOINTS; i++) {
+        uint64_t index = 0;
+        load_run(l, MANY_ACKS);
+        EXPECT_OK(node_checkpoint(cluster_client(c, cluster_wait_healthy(c)), &index, &e));
+        EXPECT(index > 0);
+    }
+    cluster_start(c, away, NULL);
+    (void)cluster_wait_healthy(c);
+    EXPECT(cluster_said(c, away, "node installed"));
+    load_check(l);
+    load_print(l, "after a checkpoint from a peer");
+    load_close(l);
+    cluster_close(c);
+}
