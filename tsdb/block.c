@@ -128,7 +128,7 @@ static void put_entry(struct encoder *x, uint32_t id, enum value_type type, size
 static size_t collect(struct encoder *x, const struct rows *rows, const struct rows_column *c,
                       size_t from, size_t to, uint8_t *nulls)
 {
-    memset(nulls, 0, (to - from + 7) / 8);
+    memset(nulls, 0, LIMIT_BLOCK_ROWS_MAX / 8);
     size_t n = 0;
     for (size_t row = from; row < to; row++) {
         if (c->nulls[row] != 0) {
@@ -316,7 +316,7 @@ enum err_code block_columns(struct bytes block, const struct block_header *h,
 static bool decode_times(const struct block_header *h, const struct block_column *c,
                          struct rows *rows)
 {
-    uint64_t *words = (uint64_t *)(void *)rows->times; /* the same bits */
+    uint64_t *words = (uint64_t *)rows->times; /* the same bits */
     if (!encoding_get_words(c->encoding, c->data, words, h->row_count)) {
         return false;
     }
@@ -416,6 +416,7 @@ enum err_code block_decode(struct bytes block, struct block_header *h, struct ro
     if (code != ERR_OK) {
         return code;
     }
+    CHECK(columns != NULL);
     rows_reserve(rows, h->row_count);
     bool good = decode_times(h, &columns[0], rows);
     for (size_t i = 0; i < rows->column_count && good; i++) {

@@ -117,7 +117,8 @@ static struct memory_chunk *add_chunk(struct memtable *m, struct memory_series *
     c->index_base = index;
     c->capacity = (uint32_t)capacity;
     c->values = data;
-    c->index_deltas = (uint32_t *)(void *)(data + capacity * t->row_size);
+    void *deltas = data + capacity * t->row_size; /* aligned: the capacity is a multiple of 8 */
+    c->index_deltas = deltas;
     c->nulls = data + capacity * (t->row_size + sizeof(uint32_t));
     memset(c->nulls, 0, capacity / 8 * t->column_count);
     if (s->last == NULL) {

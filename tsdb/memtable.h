@@ -78,7 +78,8 @@ struct memory_chunk *memory_series_first(const struct memory_series *s);
 
 static inline const int64_t *memory_chunk_times(const struct memory_chunk *c)
 {
-    return (const int64_t *)(const void *)c->values;
+    const void *times = c->values;
+    return times;
 }
 
 bool memory_chunk_is_null(const struct memory_chunk *c, size_t place, size_t row);

@@ -334,7 +334,7 @@ static void put_times(const struct tsdb_scan *s, struct buf *b)
 {
     size_t mark = wire_begin(b, FIELD_COLUMNS);
     wire_put_str(b, COLUMN_NAME, s->request.table->columns[0].name);
-    put_words(b, COLUMN_INT64, (const uint64_t *)(const void *)s->rows.times, s->rows.count);
+    put_words(b, COLUMN_INT64, (const uint64_t *)s->rows.times, s->rows.count);
     wire_put_uint(b, COLUMN_TYPE, VALUE_TIMESTAMP);
     wire_end(b, mark);
 }

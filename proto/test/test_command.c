@@ -103,14 +103,14 @@ TEST(command, metadata_is_everything_but_rows_sessions_and_checkpoints)
     }
 }
 
-static void put_kind_zero(void *arg)
+static void put_no_kind(void *arg)
 {
-    struct command c = {.kind = (enum command_kind)0};
+    struct command c = {.kind = COMMAND_KIND_COUNT};
     command_put(arg, &c);
 }
 
 TEST(command, a_kind_out_of_range_is_a_bug)
 {
     struct buf entry = {0};
-    EXPECT_DIES(put_kind_zero, &entry, "command->kind > 0");
+    EXPECT_DIES(put_no_kind, &entry, "command->kind < COMMAND_KIND_COUNT");
 }

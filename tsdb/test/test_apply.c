@@ -12,7 +12,7 @@ static void apply_next(struct fixture *f, const struct history *h)
 
 static void finish_checkpoint(struct fixture *f)
 {
-    struct tsdb_checkpoint c;
+    struct tsdb_checkpoint c = {0};
     REQUIRE_OK(tsdb_checkpoint_write(f->db, &c, &f->err));
     REQUIRE_OK(tsdb_checkpoint_finish(f->db, &f->err));
     REQUIRE_UINT(tsdb_checkpoint_index(f->db), c.index);

@@ -36,7 +36,7 @@ TEST(checkpoint, the_number_of_parts_stays_bounded)
         char row[64];
         (void)snprintf(row, sizeof row, "%d %d - - -", i, i);
         EXPECT_OK(put(&f, "a", row));
-        struct tsdb_checkpoint c;
+        struct tsdb_checkpoint c = {0};
         EXPECT_OK(checkpoint(&f, &c));
         EXPECT_UINT(c.parts_written, 1);
         EXPECT(c.parts_kept + c.parts_written <= LIMIT_PARTS_PER_VGROUP);
@@ -60,7 +60,7 @@ TEST(checkpoint, rows_of_dropped_tables_are_left_behind_at_the_merge)
         EXPECT_OK(checkpoint(&f, NULL));
     }
     EXPECT_OK(drop_table(&f, "m"));
-    struct tsdb_checkpoint c;
+    struct tsdb_checkpoint c = {0};
     EXPECT_OK(checkpoint(&f, &c));
     EXPECT_UINT(c.parts_written + c.parts_kept, 0);
     EXPECT_OK(create_table(&f, "m"));
@@ -133,7 +133,7 @@ TEST(checkpoint, without_new_rows_keeps_the_parts)
     struct fixture f = fixture_open(false);
     EXPECT_OK(put(&f, "a", "1 1 - - -"));
     EXPECT_OK(checkpoint(&f, NULL));
-    struct tsdb_checkpoint c;
+    struct tsdb_checkpoint c = {0};
     EXPECT_OK(checkpoint(&f, &c));
     EXPECT_UINT(c.parts_written, 0);
     EXPECT_UINT(c.parts_kept, 1);
@@ -153,7 +153,7 @@ TEST(checkpoint, the_next_one_must_wait_until_it_is_finished)
     EXPECT_UINT(tsdb_applied_index(f.db), index);
     EXPECT_ERR(tsdb_checkpoint_finish(f.db, &f.err), ERR_STATE);
     EXPECT_OK(put(&f, "a", "1 1 - - -")); /* other entries go on */
-    struct tsdb_checkpoint c;
+    struct tsdb_checkpoint c = {0};
     EXPECT_OK(tsdb_checkpoint_write(f.db, &c, &f.err));
     EXPECT_UINT(c.index, index);
     EXPECT_UINT(tsdb_checkpoint_index(f.db), 0);
@@ -171,7 +171,7 @@ TEST(checkpoint, a_full_disk_fails_the_write_and_later_it_succeeds)
     EXPECT_OK(put(&f, "a", "1 1 - - -"));
     EXPECT_OK(put(&f, "b", "1 1 - - -"));
     EXPECT_OK(freeze(&f));
-    struct tsdb_checkpoint c;
+    struct tsdb_checkpoint c = {0};
     for (uint64_t nth = 1; nth <= 2; nth++) { /* a part, the manifest */
         fake_disk_fail(f.disk, (struct fake_disk_fault){
                                    .call = FAKE_DISK_WRITE, .nth = nth, .code = ERR_NO_SPACE});
@@ -227,7 +227,7 @@ static void check_after_crash(struct fixture *f, uint64_t old, uint64_t new_inde
     EXPECT_OK(put(f, "a", "2 9 - - -\n3 3 - - -"));
     EXPECT_OK(put(f, "c", "1 1 - - -"));
     EXPECT_STR(scan_all(f), state_new);
-    struct tsdb_checkpoint c;
+    struct tsdb_checkpoint c = {0};
     EXPECT_OK(checkpoint(f, &c));
     EXPECT_UINT(c.index, new_index);
     EXPECT_OK(tsdb_clean(f->db, &new_index, 1, &f->err));
@@ -251,7 +251,7 @@ TEST(checkpoint, a_crash_at_any_call_leaves_a_checkpoint_to_open)
         for (uint64_t stop = 0;; stop++) {
             uint64_t old = 0;
             struct fixture f = crash_world(&old);
-            struct tsdb_checkpoint c;
+            struct tsdb_checkpoint c = {0};
             fake_disk_stop_after(f.disk, stop);
             EXPECT_OK(freeze(&f));
             uint64_t new_index = f.index;

@@ -83,7 +83,7 @@ TEST(clean, a_checkpoint_in_progress_keeps_its_files)
     EXPECT_OK(put(&f, "a", "2 2 - - -"));
     EXPECT_OK(freeze(&f));
     make_file(&f, "part-0123456789abcdef0123456789abcdef"); /* as if it were its own */
-    struct tsdb_checkpoint c;
+    struct tsdb_checkpoint c = {0};
     EXPECT_OK(tsdb_checkpoint_write(f.db, &c, &f.err));
     EXPECT_OK(tsdb_clean(f.db, &keep, 1, &f.err));
     EXPECT_UINT(count_files(&f, "checkpoint-"), 2);

@@ -32,23 +32,31 @@ static size_t expected(const struct plain *p, uint64_t index, int64_t from, int6
     return count;
 }
 
-static void compare(struct memtable *m, struct series *s, const struct plain *p, uint64_t index,
-                    int64_t from, int64_t until, size_t max)
+/* One question. */
+struct question {
+    uint64_t index;
+    int64_t from;
+    int64_t until;
+    size_t max; /* rows in a batch */
+};
+
+static void compare(struct memtable *m, struct series *s, const struct plain *p,
+                    const struct question *q)
 {
     int64_t times[64];
     uint64_t values[64];
-    size_t count = expected(p, index, from, until, times, values);
+    size_t count = expected(p, q->index, q->from, q->until, times, values);
     struct memory_source source;
     struct rows rows;
     rows_init(&rows, s->table, place_of_i, 1);
-    memory_source_init(&source, memtable_find(m, s), index, from, until);
+    memory_source_init(&source, memtable_find(m, s), q->index, q->from, q->until);
     size_t at = 0;
     for (;;) {
-        memory_source_next(&source, &rows, max);
+        memory_source_next(&source, &rows, q->max);
         if (rows.count == 0) {
             break;
         }
-        EXPECT(rows.count <= max);
+        EXPECT(rows.count <= q->max);
         for (size_t i = 0; i < rows.count; i++, at++) {
             EXPECT(at < count && rows.times[i] == times[at]);
             EXPECT(at < count && rows.columns[0].words[i] == values[at]);
@@ -77,10 +85,11 @@ static void play(uint64_t seed, bool ordered)
         p.indexes[p.count++] = index;
     }
     for (int round = 0; round < 60; round++) {
-        uint64_t index = 9 + random_below(&random, rows / 3 + 3);
-        int64_t from = round % 3 == 0 ? INT64_MIN : (int64_t)random_below(&random, 70) - 3;
-        int64_t until = round % 4 == 0 ? INT64_MAX : (int64_t)random_below(&random, 70) - 3;
-        compare(m, s, &p, index, from, until, 1 + (size_t)random_below(&random, 30));
+        struct question q = {.index = 9 + random_below(&random, rows / 3 + 3)};
+        q.from = round % 3 == 0 ? INT64_MIN : (int64_t)random_below(&random, 70) - 3;
+        q.until = round % 4 == 0 ? INT64_MAX : (int64_t)random_below(&random, 70) - 3;
+        q.max = 1 + (size_t)random_below(&random, 30);
+        compare(m, s, &p, &q);
     }
     memtable_close(m);
     table_unref(t);

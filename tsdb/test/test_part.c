@@ -108,6 +108,23 @@ TEST(part, what_was_written_is_read)
     sample_close(&s);
 }
 
+/* Rows from place 'from' to place 'until' of series 9, both included. */
+static void expect_range(struct part *p, const struct rows *want, struct rows *rows, size_t from,
+                         size_t until)
+{
+    struct part_source source;
+    part_source_init(&source, p, 9, want->times[from], want->times[until]);
+    size_t at = from;
+    do {
+        EXPECT_OK(part_source_next(&source, rows, &err));
+        for (size_t i = 0; i < rows->count; i++, at++) {
+            EXPECT(same_row(rows, i, want, at));
+        }
+    } while (rows->count > 0);
+    EXPECT_UINT(at, until + 1);
+    part_source_deinit(&source);
+}
+
 TEST(part, a_time_range_skips_blocks_and_trims_rows)
 {
     struct sample s = sample_open(2, 100, 10);
@@ -118,17 +135,7 @@ TEST(part, a_time_range_skips_blocks_and_trims_rows)
     rows_init(&rows, s.table, all_places, 4);
     for (size_t from = 0; from < 100; from += 7) {
         for (size_t until = from; until < 100; until += 11) {
-            struct part_source source;
-            part_source_init(&source, p, 9, want->times[from], want->times[until]);
-            size_t at = from;
-            do {
-                EXPECT_OK(part_source_next(&source, &rows, &err));
-                for (size_t i = 0; i < rows.count; i++, at++) {
-                    EXPECT(same_row(&rows, i, want, at));
-                }
-            } while (rows.count > 0);
-            EXPECT_UINT(at, until + 1);
-            part_source_deinit(&source);
+            expect_range(p, want, &rows, from, until);
         }
     }
     uint64_t reads = fake_disk_calls_of(s.disk, FAKE_DISK_READ);

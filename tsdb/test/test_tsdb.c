@@ -25,7 +25,7 @@ TEST(tsdb, a_checkpoint_changes_nothing_that_is_seen)
     EXPECT_OK(put(&f, "a 1 true", "10 1 1.5 true one\n20 2 -2.25 false two"));
     EXPECT_OK(put(&f, "b", "5 -7 0 - -"));
     struct hash128 before = state_hash(&f);
-    struct tsdb_checkpoint c;
+    struct tsdb_checkpoint c = {0};
     EXPECT_OK(checkpoint(&f, &c));
     EXPECT_UINT(c.index, f.index);
     EXPECT(c.parts_written > 0);

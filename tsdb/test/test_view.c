@@ -36,7 +36,7 @@ TEST(view, stays_the_state_after_its_index)
         texts[i] = mem_strdup(scan_all(&f));
         EXPECT_OK(tsdb_view_hash(views[i], &hashes[i], &f.err));
         if (tsdb_frozen(f.db) && i % 7 == 5) {
-            struct tsdb_checkpoint c;
+            struct tsdb_checkpoint c = {0};
             EXPECT_OK(tsdb_checkpoint_write(f.db, &c, &f.err));
             EXPECT_OK(tsdb_checkpoint_finish(f.db, &f.err));
         }
