@@ -305,6 +305,44 @@ static void put_unreachable(struct buf *out, const struct configuration *c, uint
     wire_end(out, mark);
 }
 
+static void put_field(struct buf *out, const struct wire_field *f)
+{
+    if (f->type == WIRE_BYTES) {
+        wire_put_item(out, f->number, f->bytes);
+    } else if (f->type == WIRE_FIXED64) {
+        wire_put_fixed64(out, f->number, f->value);
+    } else {
+        wire_put_uint(out, f->number, f->value);
+    }
+}
+
+/* A member's own answer, but its kind as the configuration here says: a spare
+ * has no log, so it can't know what it is. */
+static void put_answer(struct buf *out, struct bytes status, const char *kind)
+{
+    enum { FIELD_SELF = 1, FIELD_KIND = 5 };
+    size_t mark = wire_begin(out, 3);
+    struct cursor c = cursor_of(status);
+    struct wire_field f;
+    while (wire_next(&c, &f)) {
+        if (f.number != FIELD_SELF) {
+            put_field(out, &f);
+            continue;
+        }
+        size_t self = wire_begin(out, FIELD_SELF);
+        struct cursor inner = cursor_of(wire_bytes(&c, &f));
+        struct wire_field g;
+        while (wire_next(&inner, &g)) {
+            if (g.number != FIELD_KIND) {
+                put_field(out, &g);
+            }
+        }
+        wire_put_str(out, FIELD_KIND, kind);
+        wire_end(out, self);
+    }
+    wire_end(out, mark);
+}
+
 static void reply_cluster(struct node_call *n)
 {
     const struct member *m = n->call.service->member;
@@ -319,7 +357,7 @@ static void reply_cluster(struct node_call *n)
         const struct server *s = configuration_find(c, n->parts[i].id);
         bool voter = s != NULL && s->role == SERVER_VOTER;
         if (status.size > 0) {
-            wire_put_item(&answer, 3, status);
+            put_answer(&answer, status, kind_of(c, n->parts[i].id));
             healthy &= !voter || is_healthy(status);
         } else {
             put_unreachable(&answer, c, n->parts[i].id);
