@@ -105,6 +105,7 @@ static void stop(struct cluster *c, size_t x, bool power)
         member_calm(m);
         m->running = false;
         tell_peers(c);
+        notice(c);
     }
 }
 
