@@ -186,15 +186,17 @@ static bool is_silent(const struct member *m, uint64_t id)
            !member_peer_connected(m, id);
 }
 
-static const struct server *silent_voter_of(const struct member *m, const struct server *newcomer)
+/* The older voter of a newcomer's name that it is to replace. A newcomer that is
+ * a voter already goes on to the end, whoever led when it began: its old self
+ * is removed silent or not. */
+static const struct server *voter_to_replace(const struct member *m, const struct server *newcomer)
 {
     const char *at = strchr(newcomer->address, '@');
     size_t size = at == NULL ? 0 : (size_t)(at - newcomer->address) + 1;
-    for (size_t i = 0; size > 0 && i < m->committed.count; i++) {
-        const struct server *s = &m->committed.servers[i];
-        bool same = s->id != newcomer->id && s->role == SERVER_VOTER &&
-                    strncmp(s->address, newcomer->address, size) == 0;
-        if (same && s->id != m->hard.directory_id && is_silent(m, s->id)) {
+    for (const struct server *s = m->committed.servers; size > 0 && s < newcomer; s++) {
+        bool same = s->role == SERVER_VOTER && strncmp(s->address, newcomer->address, size) == 0;
+        bool may_go = newcomer->role == SERVER_VOTER || is_silent(m, s->id);
+        if (same && may_go && s->id != m->hard.directory_id) {
             return s;
         }
     }
@@ -211,7 +213,7 @@ static void begin(struct member *m, const struct manage *goal)
     }
 }
 
-static void replace_silent(struct member *m)
+static void replace_by_newcomer(struct member *m)
 {
     enum { REPLACE_AUTO = 0 };
     if (settings_value(m->values, "node.replace") != REPLACE_AUTO) {
@@ -219,7 +221,7 @@ static void replace_silent(struct member *m)
     }
     for (size_t i = m->committed.count; i-- > 0;) {
         const struct server *s = &m->committed.servers[i];
-        const struct server *old = s->role == SERVER_VOTER ? NULL : silent_voter_of(m, s);
+        const struct server *old = voter_to_replace(m, s);
         if (old == NULL || !member_peer_connected(m, s->id)) {
             continue;
         }
@@ -242,7 +244,7 @@ void member_manage_tick(struct member *m)
     }
     struct manage *g = m->manage;
     if (g == NULL) {
-        replace_silent(m);
+        replace_by_newcomer(m);
         return;
     }
     if (m->now_ms >= g->give_up_ms) {
