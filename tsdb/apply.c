@@ -90,7 +90,7 @@ static void make_series(struct tsdb *db, struct write_batch *w, uint64_t index)
 static void store_rows(struct tsdb *db, const struct write_batch *w, uint64_t index)
 {
     struct memory *memory = db->versions.current->active;
-    bool unread = versions_are_unread(&db->versions);
+    bool unread = versions_active_is_unread(&db->versions);
     size_t from = 0;
     while (from < w->row_count) {
         size_t to = w->series_of_row == NULL ? w->row_count : from + 1;

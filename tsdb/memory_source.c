@@ -35,6 +35,12 @@ static void add_piece(struct memory_source *s, size_t *capacity, const struct me
     s->pieces[s->piece_count++] = (struct memory_piece){c, from, to};
 }
 
+/* The place of the first of 'count' rising times after 'time'. */
+static size_t upper_bound(const int64_t *times, size_t count, int64_t time)
+{
+    return time == INT64_MAX ? count : lower_bound(times, count, time + 1);
+}
+
 /* Rows in order: each chunk's part of the time range. */
 static void list_ordered(struct memory_source *s, const struct memory_series *series,
                          uint64_t index, int64_t from, int64_t until)
@@ -51,7 +57,7 @@ static void list_ordered(struct memory_source *s, const struct memory_series *se
             return;
         }
         size_t first = lower_bound(times, rows, from);
-        size_t end = times[rows - 1] <= until ? rows : lower_bound(times, rows, until + 1);
+        size_t end = times[rows - 1] <= until ? rows : upper_bound(times, rows, until);
         if (first < end) {
             add_piece(s, &capacity, c, first, end);
         }
@@ -119,6 +125,7 @@ void memory_source_init(struct memory_source *s, const struct memory_series *ser
         return;
     }
     if (memory_series_is_ordered(series, index)) {
+        s->repeats = memory_series_repeats(series, index);
         list_ordered(s, series, index, from, until);
     } else {
         list_unordered(s, series, index, from, until);
@@ -201,6 +208,32 @@ static void next_ordered(struct memory_source *s, struct rows *rows, size_t max)
     }
 }
 
+/* Whether the piece behind 'at' begins with 'time'. */
+static bool goes_on(const struct memory_source *s, size_t at, int64_t time)
+{
+    if (at + 1 == s->piece_count) {
+        return false;
+    }
+    const struct memory_piece *next = &s->pieces[at + 1];
+    return memory_chunk_times(next->chunk)[next->from] == time;
+}
+
+/* As above; of rows of one time, which follow each other, the last. */
+static void next_repeated(struct memory_source *s, struct rows *rows, size_t max)
+{
+    while (s->piece_at < s->piece_count && rows->count < max && rows->heap.size < ROWS_HEAP_SIZE) {
+        struct memory_piece *p = &s->pieces[s->piece_at];
+        const int64_t *times = memory_chunk_times(p->chunk);
+        int64_t time = times[p->from];
+        p->from += upper_bound(times + p->from, p->to - p->from, time);
+        if (p->from < p->to || !goes_on(s, s->piece_at, time)) {
+            rows_reserve(rows, 1);
+            put_row(rows, p->chunk, p->from - 1);
+        }
+        s->piece_at += p->from == p->to ? 1 : 0;
+    }
+}
+
 static void next_sorted(struct memory_source *s, struct rows *rows, size_t max)
 {
     size_t left = s->place_count - s->place_at;
@@ -215,9 +248,11 @@ void memory_source_next(struct memory_source *s, struct rows *rows, size_t max)
 {
     CHECK(max > 0);
     rows_clear(rows);
-    if (s->places == NULL) {
-        next_ordered(s, rows, max);
-    } else {
+    if (s->places != NULL) {
         next_sorted(s, rows, max);
+    } else if (s->repeats) {
+        next_repeated(s, rows, max);
+    } else {
+        next_ordered(s, rows, max);
     }
 }

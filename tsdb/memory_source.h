@@ -2,8 +2,8 @@
 /* The rows of one series in one memory table, by rising time, each time once:
  * of several rows of one time the last one that came.
  *
- * Rows that came in order are read where they stand; others are sorted by a
- * list of their places. Any one thread; the memory table must outlive it. */
+ * Rows that came in order are read where they stand, the last of several of one
+ * time; others are sorted by a list of their places. Any one thread; the memory table must outlive it. */
 #ifndef TIDEMARK_TSDB_MEMORY_SOURCE_H
 #define TIDEMARK_TSDB_MEMORY_SOURCE_H
 
@@ -23,6 +23,7 @@ struct memory_piece {
 };
 
 struct memory_source {
+    bool repeats;                /* in order: some rows have the same time */
     struct memory_piece *pieces; /* in order: what is left to read. Else: all chunks */
     size_t piece_count;
     size_t piece_at;

@@ -77,6 +77,7 @@ static struct memory_series *series_rows(struct memtable *m, struct series *seri
     struct memory_series *s = arena_array(&m->arena, 1, sizeof *s);
     s->series = series;
     s->table = table_ref(series->table);
+    atomic_init(&s->repeated_index, UINT64_MAX);
     atomic_init(&s->unordered_index, UINT64_MAX);
     s->next = m->first;
     m->first = s;
@@ -212,18 +213,32 @@ static void append_column(struct memtable *m, struct memory_chunk *c,
     PANIC("column of type %d", (int)column->type);
 }
 
+static void note_index(_Atomic uint64_t *first, uint64_t index)
+{
+    if (atomic_load_explicit(first, memory_order_relaxed) == UINT64_MAX) {
+        atomic_store_explicit(first, index, memory_order_relaxed);
+    }
+}
+
 /* Noted before the rows are published: who sees them sees this. */
 static void note_order(struct memory_series *s, uint64_t index, const struct write_batch *w,
                        size_t from, size_t to)
 {
-    bool ordered = true;
+    int64_t last = s->last == NULL ? INT64_MIN : s->last_time;
+    bool repeated = false;
+    bool unordered = false;
     for (size_t i = from; i < to; i++) {
         int64_t time = (int64_t)bytes_get_u64(w->columns[0].values.data + i * 8);
-        ordered = ordered && (time > s->last_time || (s->last == NULL && i == from));
-        s->last_time = time;
+        repeated = repeated || (time == last && (s->last != NULL || i > from));
+        unordered = unordered || time < last;
+        last = time;
     }
-    if (!ordered && atomic_load_explicit(&s->unordered_index, memory_order_relaxed) > index) {
-        atomic_store_explicit(&s->unordered_index, index, memory_order_relaxed);
+    s->last_time = last;
+    if (repeated) {
+        note_index(&s->repeated_index, index);
+    }
+    if (unordered) {
+        note_index(&s->unordered_index, index);
     }
 }
 
@@ -300,11 +315,16 @@ bool memtable_replace(struct memtable *m, struct series *series, uint64_t index,
 
 /* --- reading --- */
 
+/* For rows up to a pinned index these were set before the view was pinned; what
+ * is set meanwhile is above it, seen or not. */
 bool memory_series_is_ordered(const struct memory_series *s, uint64_t index)
 {
-    /* It is set once. For rows up to a pinned index that was before the view was
-     * pinned; what is set meanwhile is above it, seen or not. */
     return atomic_load_explicit(&s->unordered_index, memory_order_relaxed) > index;
+}
+
+bool memory_series_repeats(const struct memory_series *s, uint64_t index)
+{
+    return atomic_load_explicit(&s->repeated_index, memory_order_relaxed) <= index;
 }
 
 struct memory_chunk *memory_series_first(const struct memory_series *s)

@@ -41,9 +41,12 @@ struct memory_series {
     struct table *table;        /* one reference: the series lives as long as its rows */
     struct memory_series *next; /* in the memory table, newest first */
     _Atomic(struct memory_chunk *) first;
-    _Atomic uint64_t unordered_index; /* of the first row not later than the one before; or max */
-    struct memory_chunk *last;        /* apply lane only */
-    int64_t last_time;                /* apply lane only; of the last row */
+    /* Index of the first row at the time of the one before it, and of the first
+     * before that one; or max. Each is set once. */
+    _Atomic uint64_t repeated_index;
+    _Atomic uint64_t unordered_index;
+    struct memory_chunk *last; /* apply lane only */
+    int64_t last_time;         /* apply lane only; of the last row */
 };
 
 struct memtable;
@@ -72,8 +75,10 @@ struct memory_series *memtable_find(const struct memtable *m, const struct serie
 /* Rows of a chunk that belong to the state after 'index'. */
 size_t memory_chunk_rows(const struct memory_chunk *c, uint64_t index);
 struct memory_chunk *memory_chunk_next(const struct memory_chunk *c);
-/* Whether the rows of the state after 'index' came by rising time, each once. */
+/* Whether the rows of the state after 'index' came by time, none before the one
+ * before it; and whether some of them have the same time. */
 bool memory_series_is_ordered(const struct memory_series *s, uint64_t index);
+bool memory_series_repeats(const struct memory_series *s, uint64_t index);
 struct memory_chunk *memory_series_first(const struct memory_series *s);
 
 static inline const int64_t *memory_chunk_times(const struct memory_chunk *c)

@@ -186,11 +186,25 @@ void version_unpin(struct version *x)
     CHECK(before > 0);
 }
 
-bool versions_are_unread(const struct versions *v)
+struct version *versions_pin_reader(struct versions *v)
+{
+    struct version *x = versions_pin(v);
+    (void)atomic_fetch_add_explicit(&x->readers, 1, memory_order_relaxed);
+    return x;
+}
+
+void version_unpin_reader(struct version *x)
+{
+    unsigned before = atomic_fetch_sub_explicit(&x->readers, 1, memory_order_release);
+    CHECK(before > 0);
+    version_unpin(x);
+}
+
+bool versions_active_is_unread(const struct versions *v)
 {
     for (const struct version *x = v->all; x != NULL; x = x->next) {
-        unsigned own = x == v->current ? 1 : 0;
-        if (atomic_load_explicit(&x->pins, memory_order_acquire) > own) {
+        if (x->active == v->current->active &&
+            atomic_load_explicit(&x->readers, memory_order_acquire) > 0) {
             return false;
         }
     }

@@ -37,6 +37,7 @@ struct part_set {
 
 struct version {
     atomic_uint pins;
+    atomic_uint readers;  /* pins of those who read rows */
     struct version *next; /* of all that are not freed yet */
     struct catalog *catalog;
     struct settings *settings;
@@ -75,8 +76,12 @@ struct version versions_copy(const struct versions *v);
 /* Any thread. */
 struct version *versions_pin(struct versions *v);
 void version_unpin(struct version *x);
-/* Owner. Nobody has pinned a version. */
-bool versions_are_unread(const struct versions *v);
+/* Owner. A pin for one who reads rows, also those that are still to come into
+ * the memory tables in use. */
+struct version *versions_pin_reader(struct versions *v);
+void version_unpin_reader(struct version *x); /* any thread */
+/* Owner. Nobody reads the memory tables in use. */
+bool versions_active_is_unread(const struct versions *v);
 /* Owner. Frees what is neither current nor pinned. */
 void versions_reap(struct versions *v);
 

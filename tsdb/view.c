@@ -8,7 +8,7 @@
 struct tsdb_view *tsdb_view_pin(struct tsdb *db)
 {
     struct tsdb_view *v = mem_zalloc(sizeof *v);
-    v->version = versions_pin(&db->versions);
+    v->version = versions_pin_reader(&db->versions);
     v->index = tsdb_applied_index(db);
     v->series_id_next = db->series_id_next;
     v->sessions_hash = sessions_hash(db->sessions);
@@ -24,7 +24,7 @@ uint64_t tsdb_view_index(const struct tsdb_view *v)
 
 void tsdb_view_unpin(struct tsdb_view *v)
 {
-    version_unpin(v->version);
+    version_unpin_reader(v->version);
     mem_free(v);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "testkit/test.h"
+#include "tsdb/db.h"
 #include "tsdb/test/random_commands.h"
 
 /* One node playing a history; 'at' entries are applied, so its index is 'at'. */
@@ -404,5 +405,32 @@ TEST(apply, validation_refuses_writes_while_memory_is_full)
     finish_checkpoint(&f);
     EXPECT_STR(validate(&f, COMMAND_WRITE, buf_bytes(&body)), "ok");
     buf_deinit(&body);
+    fixture_close(&f);
+}
+
+/* --- limits of the state, the same on every node --- */
+
+TEST(apply, the_limits_of_series_refuse_new_ones_and_take_rows_of_old_ones)
+{
+    struct fixture f = fixture_open(false);
+    EXPECT_OK(put(&f, "a", "1 1 - - -"));
+    uint64_t count = f.db->series_count;
+    f.db->series_count = LIMIT_SERIES_MAX;
+    EXPECT_ERR(put(&f, "b", "1 1 - - -"), ERR_FULL);
+    EXPECT_STR(f.result.text, "there are 1048576 series, at most 1048576 are allowed");
+    EXPECT_OK(put(&f, "a", "2 2 - - -"));
+    f.db->series_count = count;
+    uint64_t size = f.db->series_size;
+    f.db->series_size = LIMIT_SERIES_SIZE_MAX - 3;
+    EXPECT_ERR(put(&f, "b", "1 1 - - -"), ERR_FULL);
+    EXPECT_CONTAINS(f.result.text, "the tags of all series take 268435453 bytes");
+    EXPECT_OK(put(&f, "a", "3 3 - - -"));
+    f.db->series_size = size;
+    EXPECT_OK(put(&f, "b", "1 1 - - -"));
+    EXPECT_UINT(f.db->series_count, count + 1);
+    /* A table that goes gives its series back. */
+    EXPECT_OK(drop_table(&f, "m"));
+    EXPECT_UINT(f.db->series_count, 0);
+    EXPECT_UINT(f.db->series_size, 0);
     fixture_close(&f);
 }

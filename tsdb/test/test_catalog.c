@@ -263,3 +263,61 @@ TEST(catalog, the_limit_of_databases_is_kept)
     EXPECT_OK(database(&c, CREATE_DATABASE, "one_more", false));
     catalog_unref(c);
 }
+
+TEST(catalog, the_limit_of_tables_is_kept)
+{
+    struct catalog *c = catalog_new();
+    char name[16];
+    EXPECT_OK(database(&c, CREATE_DATABASE, "d", false));
+    for (int i = 0; i < LIMIT_TABLES_MAX; i++) {
+        (void)snprintf(name, sizeof name, "t%d", i);
+        REQUIRE_OK(create(&c, "d", name, false));
+    }
+    EXPECT_ERR(create(&c, "d", "one_more", false), ERR_FULL);
+    EXPECT_STR(err.text, "there are 4096 tables, no more are allowed");
+    EXPECT_OK(drop(&c, "d", "t7"));
+    EXPECT_OK(create(&c, "d", "one_more", false));
+    catalog_unref(c);
+}
+
+static enum err_code create_wide(struct catalog **c, int number)
+{
+    struct buf b = {0};
+    char name[24];
+    size_t definition = wire_begin(&b, 1);
+    (void)snprintf(name, sizeof name, "wide%d", number);
+    wire_put_str(&b, 1, "d");
+    wire_put_str(&b, 2, name);
+    for (int i = 0; i < LIMIT_COLUMNS_MAX; i++) {
+        size_t column = wire_begin(&b, 3);
+        (void)snprintf(name, sizeof name, "c%d", i);
+        wire_put_str(&b, 1, name);
+        wire_put_uint(&b, 2, i == 0 ? VALUE_TIMESTAMP : VALUE_DOUBLE);
+        wire_put_uint(&b, 3, i == 0 ? 1 : 0);
+        wire_end(&b, column);
+    }
+    size_t tag = wire_begin(&b, 4);
+    wire_put_str(&b, 1, "host");
+    wire_put_uint(&b, 2, VALUE_STRING);
+    wire_put_uint(&b, 3, 1);
+    wire_put_uint(&b, 4, 1);
+    wire_end(&b, tag);
+    wire_end(&b, definition);
+    enum err_code code = run(c, CREATE_TABLE, buf_bytes(&b));
+    buf_deinit(&b);
+    return code;
+}
+
+TEST(catalog, the_limit_of_columns_of_all_tables_is_kept)
+{
+    struct catalog *c = catalog_new();
+    EXPECT_OK(database(&c, CREATE_DATABASE, "d", false));
+    int tables = 0;
+    while (create_wide(&c, tables) == ERR_OK) {
+        tables++;
+        REQUIRE(tables < 100);
+    }
+    EXPECT_INT(tables, LIMIT_CATALOG_COLUMNS_MAX / (LIMIT_COLUMNS_MAX + 1));
+    EXPECT_CONTAINS(err.text, "all tables together would have");
+    catalog_unref(c);
+}

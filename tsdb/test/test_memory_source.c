@@ -67,7 +67,9 @@ static void compare(struct memtable *m, struct series *s, const struct plain *p,
     rows_deinit(&rows);
 }
 
-static void play(uint64_t seed, bool ordered)
+enum order { RISING, REPEATED, RANDOM };
+
+static void play(uint64_t seed, enum order order)
 {
     struct random random = random_seeded(seed);
     struct table *t = example_table();
@@ -75,9 +77,12 @@ static void play(uint64_t seed, bool ordered)
     struct memtable *m = memtable_new(1);
     static struct plain p;
     p.count = 0;
-    size_t rows = ordered ? 60 : 400;
+    size_t rows = order == RISING ? 60 : 400;
     for (size_t i = 0; i < rows; i++) {
-        int64_t time = ordered ? (int64_t)i : (int64_t)random_below(&random, 64);
+        int64_t time = (int64_t)(order == RISING ? i : random_below(&random, 64));
+        if (order == REPEATED) { /* some times often, over the ends of chunks */
+            time = (int64_t)(i / 100 * 16 + i % 100 / 30);
+        }
         uint64_t index = 10 + i / 3;
         append_one(m, s, index, time, i);
         p.times[p.count] = time;
@@ -97,13 +102,20 @@ static void play(uint64_t seed, bool ordered)
 
 TEST(memory_source, rows_in_order_are_read_as_they_stand)
 {
-    play(1, true);
+    play(1, RISING);
+}
+
+TEST(memory_source, of_rows_that_repeat_a_time_the_last_is_read)
+{
+    for (uint64_t seed = 2; seed < 6; seed++) {
+        play(seed, REPEATED);
+    }
 }
 
 TEST(memory_source, rows_out_of_order_are_sorted_and_the_last_of_a_time_wins)
 {
     for (uint64_t seed = 2; seed < 12; seed++) {
-        play(seed, false);
+        play(seed, RANDOM);
     }
 }
 

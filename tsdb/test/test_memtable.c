@@ -131,13 +131,16 @@ TEST(memtable, notes_from_which_index_on_rows_are_out_of_order)
     append_one(m, s, 5, INT64_MIN, 1);
     append_one(m, s, 6, 10, 1);
     append_one(m, s, 7, 20, 1);
-    append_one(m, s, 8, 20, 1); /* the same time again counts, too */
+    append_one(m, s, 8, 20, 1); /* the same time again */
     append_one(m, s, 9, 30, 1);
     append_one(m, s, 10, 5, 1);
+    append_one(m, s, 11, 5, 1);
     const struct memory_series *rows = memtable_find(m, s);
-    EXPECT(memory_series_is_ordered(rows, 7));
-    EXPECT(!memory_series_is_ordered(rows, 8));
+    EXPECT(memory_series_is_ordered(rows, 9));
     EXPECT(!memory_series_is_ordered(rows, 10));
+    EXPECT(!memory_series_is_ordered(rows, 11));
+    EXPECT(!memory_series_repeats(rows, 7));
+    EXPECT(memory_series_repeats(rows, 8));
     memtable_close(m);
     table_unref(t);
 }

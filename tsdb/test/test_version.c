@@ -69,6 +69,30 @@ TEST(version, pieces_are_freed_with_the_last_version_that_has_them)
     versions_deinit(&v);
 }
 
+/* Only who reads rows of the memory in use counts: neither a look at the
+ * catalog, nor a reader of memory that is frozen by now. */
+TEST(version, readers_of_the_memory_in_use_are_known)
+{
+    struct versions v;
+    versions_init(&v);
+    versions_put(&v, empty_pieces(1));
+    EXPECT(versions_active_is_unread(&v));
+    struct version *look = versions_pin(&v);
+    EXPECT(versions_active_is_unread(&v));
+    struct version *reader = versions_pin_reader(&v);
+    EXPECT(!versions_active_is_unread(&v));
+    versions_put(&v, versions_copy(&v)); /* the same memory in a later version */
+    EXPECT(!versions_active_is_unread(&v));
+    struct version next = versions_copy(&v);
+    next.frozen = next.active;
+    next.active = memory_new(2);
+    versions_put(&v, next);
+    EXPECT(versions_active_is_unread(&v));
+    version_unpin_reader(reader);
+    version_unpin(look);
+    versions_deinit(&v);
+}
+
 static void close_pinned(void *arg)
 {
     versions_deinit(arg);

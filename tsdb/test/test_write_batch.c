@@ -455,6 +455,59 @@ TEST(write_batch, the_limit_of_rows_is_kept)
     close_all();
 }
 
+/* Six primary tags of 64 KiB are more than a key may have. */
+TEST(write_batch, the_limit_of_a_series_key_is_kept)
+{
+    struct buf b = {0};
+    struct catalog *empty = catalog_new();
+    struct catalog *database = NULL;
+    wire_put_str(&b, 1, "d");
+    REQUIRE_OK(catalog_create_database(empty, buf_bytes(&b), &database, &err));
+    buf_reset(&b);
+    size_t definition = wire_begin(&b, 1);
+    wire_put_str(&b, 1, "d");
+    wire_put_str(&b, 2, "k");
+    size_t time = wire_begin(&b, 3);
+    wire_put_str(&b, 1, "time");
+    wire_put_uint(&b, 2, VALUE_TIMESTAMP);
+    wire_put_uint(&b, 3, 1);
+    wire_end(&b, time);
+    static const char *const names[] = {"a", "b", "c", "d", "e", "f"};
+    for (size_t i = 0; i < 6; i++) {
+        size_t tag = wire_begin(&b, 4);
+        wire_put_str(&b, 1, names[i]);
+        wire_put_uint(&b, 2, VALUE_STRING);
+        wire_put_uint(&b, 3, 1);
+        wire_put_uint(&b, 4, 1);
+        wire_end(&b, tag);
+    }
+    wire_end(&b, definition);
+    REQUIRE_OK(catalog_create_table(database, buf_bytes(&b), 2, &catalog, &err));
+    buf_deinit(&b);
+    char *large = mem_zalloc(LIMIT_STRING_SIZE_MAX);
+    for (size_t full = 3; full < 6; full += 2) {
+        struct draft d;
+        begin(&d, "k");
+        size_t m = 0;
+        for (size_t i = 0; i < 6; i++) {
+            wire_put_str(&d.b, 4, names[i]);
+        }
+        m = wire_begin(&d.b, 5);
+        for (size_t i = 0; i < 6; i++) {
+            wire_put_item(&d.b, 1, bytes_of(large, i < full ? LIMIT_STRING_SIZE_MAX : 1));
+        }
+        wire_end(&d.b, m);
+        put_column(&d, "time", 2, 1);
+        const char *answer = read_draft(&d);
+        EXPECT(full == 5 || strcmp(answer, "ok") == 0);
+        EXPECT(full == 3 || strstr(answer, "the primary tags of a series take") == answer);
+    }
+    mem_free(large);
+    catalog_unref(empty);
+    catalog_unref(database);
+    close_all();
+}
+
 /* Used again, a batch forgets what it held and takes no more memory. */
 TEST(write_batch, a_batch_is_used_again_without_growing)
 {
