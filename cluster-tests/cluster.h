@@ -86,6 +86,8 @@ size_t cluster_wait_leader(struct cluster *c);
 size_t cluster_leader(struct cluster *c);
 /* False: it does not answer, or its process is paused or gone. */
 bool cluster_status(struct cluster *c, size_t node, struct node_status *out);
+/* Asks until it answers. */
+struct node_status cluster_wait_status(struct cluster *c, size_t node);
 /* All running nodes have the same state at the same index, and it is not before 'index'. */
 void cluster_expect_equal_state(struct cluster *c);
 

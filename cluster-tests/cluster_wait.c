@@ -6,7 +6,7 @@
 
 #include "cluster-tests/cluster.h"
 
-enum { STATUS_LIMIT_MS = 1000, TURN_MS = 10, HASH_SIZE = 64 };
+enum { STATUS_LIMIT_MS = 3000, TURN_MS = 10, HASH_SIZE = 64 };
 
 bool cluster_status(struct cluster *c, size_t node, struct node_status *out)
 {
@@ -31,6 +31,24 @@ void cluster_wait(struct cluster *c, cluster_condition *condition, void *context
         }
         cluster_turn(c, TURN_MS);
     }
+}
+
+struct asked {
+    size_t node;
+    struct node_status status;
+};
+
+static bool has_answered(struct cluster *c, void *context)
+{
+    struct asked *a = context;
+    return cluster_status(c, a->node, &a->status);
+}
+
+struct node_status cluster_wait_status(struct cluster *c, size_t node)
+{
+    struct asked a = {.node = node};
+    cluster_wait(c, has_answered, &a, 0, "a node does not tell its status");
+    return a.status;
 }
 
 size_t cluster_leader(struct cluster *c)

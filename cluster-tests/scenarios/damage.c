@@ -101,8 +101,7 @@ static struct cluster *open_three(struct load **l)
 
 static uint64_t holes_found(struct cluster *c, size_t node)
 {
-    struct node_status s = {0};
-    EXPECT(cluster_status(c, node, &s));
+    struct node_status s = cluster_wait_status(c, node);
     EXPECT_UINT(s.raft.holes, 0);
     EXPECT_UINT(s.raft.holes_found, s.raft.holes_filled + s.raft.holes_dropped);
     return s.raft.holes_found;

@@ -45,8 +45,7 @@ static bool has_new_voter(struct cluster *c, void *context)
 
 static uint64_t id_of(struct cluster *c, size_t node)
 {
-    struct node_status s = {0};
-    EXPECT(cluster_status(c, node, &s));
+    struct node_status s = cluster_wait_status(c, node);
     EXPECT(s.id != 0);
     return s.id;
 }

@@ -80,13 +80,11 @@ TEST(restart, a_node_alone_has_nothing_to_replay)
         struct load *l = load_open(c, &load);
         load_run(l, ACKS);
         load_drain(l, CLUSTER_WAIT_MS);
-        struct node_status before;
-        EXPECT(cluster_status(c, 0, &before));
+        struct node_status before = cluster_wait_status(c, 0);
         stop_and_look(c, 0);
         cluster_start_all(c);
         (void)cluster_wait_healthy(c);
-        struct node_status after;
-        EXPECT(cluster_status(c, 0, &after));
+        struct node_status after = cluster_wait_status(c, 0);
         EXPECT(after.checkpoint_index >= before.applied_index);
         load_check(l);
         load_close(l);
