@@ -374,7 +374,9 @@ static void print_message(struct cli *cli, const char *format, va_list args)
     char text[ERR_TEXT_SIZE * 2];
     (void)vsnprintf(text, sizeof text, format, args);
     for (char *p = text; *p != '\0'; p++) {
-        *p = (unsigned char)*p < 0x20 && *p != '\n' ? '?' : *p;
+        if ((unsigned char)*p < 0x20 && *p != '\n') {
+            *p = '?';
+        }
     }
     (void)fprintf(cli->err, "tidemark: %s\n", text);
 }

@@ -382,7 +382,10 @@ static enum err_code prepare(struct import *m, struct err *e)
 {
     const struct flag_set *flags = m->cli->flags;
     const char *separator = flag_text(flags, "separator");
-    m->separator = strcmp(separator, "tab") == 0 ? '\t' : separator[0];
+    m->separator = separator[0];
+    if (strcmp(separator, "tab") == 0) {
+        m->separator = '\t';
+    }
     if (m->separator != '\t' && (strlen(separator) != 1 || m->separator < ' ' ||
                                  m->separator == '"' || m->separator == 0x7f)) {
         return err_set(e, ERR_INVALID, "--separator: '%s' is neither one character nor tab",

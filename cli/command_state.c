@@ -146,6 +146,7 @@ static void ask_hash(struct hashes *h, struct node *node)
         cli_note(h->cli, "node %s: %s", node->name, e.text);
         return;
     }
+    CHECK(message != NULL);
     Tidemark__V1__StateHashResponse *answer = (Tidemark__V1__StateHashResponse *)message;
     node->index = answer->index;
     (void)snprintf(node->hash, sizeof node->hash, "%s", text_or_empty(answer->hash));

@@ -67,8 +67,10 @@ static void put_choices(struct text_sink *out, const struct flag_table *t)
             continue;
         }
         text_sink_printf(out, "    --%s) COMPREPLY=($(compgen -W '", f->name);
-        for (const char *p = f->choices; *p != '\0'; p++) {
-            text_sink_char(out, *p == '|' ? ' ' : *p);
+        for (const char *p = f->choices; *p != '\0';) {
+            size_t size = strcspn(p, "|");
+            text_sink_printf(out, "%s%.*s", p == f->choices ? "" : " ", (int)size, p);
+            p += size + (p[size] == '|' ? 1 : 0);
         }
         text_sink_str(out, "' -- \"$current\")); return ;;\n");
     }

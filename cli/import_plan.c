@@ -128,38 +128,39 @@ static enum err_code no_such_field(const struct import_header *h, const char *wh
     return err_set(e, ERR_INVALID, "%s: the file has no field '%s'", what, word);
 }
 
+static enum err_code check_list(const char *flag, const char *list, bool typed,
+                                const struct import_header *h, struct err *e)
+{
+    struct bytes item;
+    while (next_item(&list, &item)) {
+        const uint8_t *colon = typed ? memchr(item.data, ':', item.size) : NULL;
+        if (typed && colon == NULL) {
+            return err_set(e, ERR_INVALID, "%s: '%.*s' is not NAME:TYPE", flag,
+                           item.size > 80 ? 80 : (int)item.size, (const char *)item.data);
+        }
+        item.size = typed ? (size_t)(colon - item.data) : item.size;
+        if (find_name(h, item) == IMPORT_NO_FIELD) {
+            return no_such_field(h, flag, item, e);
+        }
+    }
+    return ERR_OK;
+}
+
 /* Every name in the user's lists must be one of the file. */
 static enum err_code check_lists(const struct import_request *r, const struct import_header *h,
                                  struct err *e)
 {
-    const struct {
-        const char *flag;
-        const char *list;
-    } lists[] = {{"--tags", r->tags}, {"--types", r->types}, {"--skip", r->skip}};
     for (size_t i = 0; i < r->constant_count; i++) {
         if (strchr(r->constants[i], '=') == NULL) {
             return err_set(e, ERR_INVALID, "--tag-value: '%.80s' is not NAME=VALUE",
                            r->constants[i]);
         }
     }
-    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
-        const char *list = lists[i].list;
-        struct bytes item;
-        while (next_item(&list, &item)) {
-            if (lists[i].list == r->types) {
-                const uint8_t *colon = memchr(item.data, ':', item.size);
-                if (colon == NULL) {
-                    return err_set(e, ERR_INVALID, "--types: '%.*s' is not NAME:TYPE",
-                                   item.size > 80 ? 80 : (int)item.size, (const char *)item.data);
-                }
-                item.size = (size_t)(colon - item.data);
-            }
-            if (find_name(h, item) == IMPORT_NO_FIELD) {
-                return no_such_field(h, lists[i].flag, item, e);
-            }
-        }
+    enum err_code code = check_list("--tags", r->tags, false, h, e);
+    if (code == ERR_OK) {
+        code = check_list("--types", r->types, true, h, e);
     }
-    return ERR_OK;
+    return code == ERR_OK ? check_list("--skip", r->skip, false, h, e) : code;
 }
 
 /* What the user named, else a field of the table's own name, else one whose name

@@ -77,7 +77,10 @@ static void put_clean(struct text_sink *out, struct bytes text)
 {
     for (size_t i = 0; i < text.size; i++) {
         uint8_t c = text.data[i];
-        text_sink_char(out, c < 0x20 || c == 0x7f ? '?' : (char)c);
+        if (c < 0x20 || c == 0x7f) {
+            c = '?';
+        }
+        text_sink_char(out, (char)c);
     }
 }
 
@@ -121,22 +124,23 @@ static struct bytes cell_text(const struct record_writer *w, const struct cell *
 
 static void measure(struct record_writer *w)
 {
+    size_t column = 0;
     for (size_t c = 0; c < w->column_count; c++) {
         w->widths[c] = shown_width(bytes_str(w->columns[c]));
         w->numbers[c] = w->cell_count >= w->column_count;
     }
     for (size_t i = 0; i < w->cell_count; i++) {
-        size_t c = i % w->column_count;
         size_t width = shown_width(cell_text(w, &w->cells[i]));
-        w->widths[c] = width > w->widths[c] ? width : w->widths[c];
-        w->numbers[c] = w->numbers[c] && (w->cells[i].number || w->cells[i].size == 0);
+        w->widths[column] = width > w->widths[column] ? width : w->widths[column];
+        w->numbers[column] = w->numbers[column] && (w->cells[i].number || w->cells[i].size == 0);
+        column = column + 1 < w->column_count ? column + 1 : 0;
     }
 }
 
-/* Writes the whole records that are held. */
+/* Writes the records that are held. */
 static void put_held(struct record_writer *w)
 {
-    size_t whole = w->cell_count - w->cell_count % w->column_count;
+    CHECK(w->column == 0); /* whole records alone are held here */
     if (!w->sampled) {
         measure(w);
         for (size_t c = 0; c < w->column_count; c++) {
@@ -144,9 +148,10 @@ static void put_held(struct record_writer *w)
         }
         w->sampled = true;
     }
-    for (size_t i = 0; i < whole; i++) {
-        put_cell(w, i % w->column_count, cell_text(w, &w->cells[i]),
-                 w->cells[i].marked ? "\x1b[31m" : NULL);
+    size_t column = 0;
+    for (size_t i = 0; i < w->cell_count; i++) {
+        put_cell(w, column, cell_text(w, &w->cells[i]), w->cells[i].marked ? "\x1b[31m" : NULL);
+        column = column + 1 < w->column_count ? column + 1 : 0;
     }
     w->cell_count = 0;
     buf_reset(&w->text);

@@ -18,7 +18,7 @@ static size_t file_count;
 
 static void read_back(FILE *file, char *dst)
 {
-    rewind(file);
+    REQUIRE_INT(fseek(file, 0, SEEK_SET), 0);
     size_t got = fread(dst, 1, PROGRAM_OUTPUT_SIZE - 1, file);
     dst[got] = '\0';
     (void)fclose(file);
@@ -36,7 +36,9 @@ static void run_child(char *const *argv, const char *endpoints, FILE *in, FILE *
     if (endpoints != NULL) {
         (void)setenv("TIDEMARK_ENDPOINTS", endpoints, 1);
     }
-    (void)execvp(argv[0], argv);
+    if (argv[0] != NULL) {
+        (void)execvp(argv[0], argv);
+    }
     _exit(127);
 }
 
@@ -52,7 +54,7 @@ static int run(char *const *argv, const char *endpoints, const char *input, FILE
     FILE *in = tmpfile();
     REQUIRE(in != NULL);
     (void)fputs(input, in);
-    rewind(in);
+    REQUIRE_INT(fseek(in, 0, SEEK_SET), 0);
     pid_t child = fork();
     REQUIRE(child >= 0);
     if (child == 0) {
@@ -79,19 +81,34 @@ const struct ran *program_run(const char *endpoints, const char *input, const ch
     return &last;
 }
 
+static int run_other(const char *const *words, const char *input, char *err)
+{
+    char *argv[WORDS_MAX] = {NULL};
+    for (size_t i = 0; words[i] != NULL; i++) {
+        REQUIRE(i + 1 < WORDS_MAX);
+        argv[i] = (char *)(uintptr_t)words[i];
+    }
+    FILE *out = tmpfile();
+    FILE *err_file = tmpfile();
+    REQUIRE(out != NULL);
+    REQUIRE(err_file != NULL);
+    int code = run(argv, NULL, input, out, err_file);
+    (void)fclose(out);
+    read_back(err_file, err);
+    return code;
+}
+
 const char *program_json_error(const struct ran *r)
 {
     static char why[PROGRAM_OUTPUT_SIZE];
-    char *argv[] = {(char *)(uintptr_t)"python3", (char *)(uintptr_t)"-m",
-                    (char *)(uintptr_t)"json.tool", NULL};
-    FILE *out = tmpfile();
-    FILE *err = tmpfile();
-    REQUIRE(out != NULL);
-    REQUIRE(err != NULL);
-    int code = run(argv, NULL, r->out, out, err);
-    (void)fclose(out);
-    read_back(err, why);
-    return code == 0 ? NULL : why;
+    static const char *const words[] = {"python3", "-m", "json.tool", NULL};
+    return run_other(words, r->out, why) == 0 ? NULL : why;
+}
+
+int program_other(const char *const *words)
+{
+    static char err[PROGRAM_OUTPUT_SIZE];
+    return run_other(words, "", err);
 }
 
 const char *program_new_file(void)

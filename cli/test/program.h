@@ -22,6 +22,9 @@ const struct ran *program_run(const char *endpoints, const char *input, const ch
 /* The last output parsed by python3's json module: NULL if it is valid, else why not. */
 const char *program_json_error(const struct ran *r);
 
+/* Runs any program; its exit code. */
+int program_other(const char *const *words);
+
 /* A file with that content; removed by program_remove_files(). */
 const char *program_file(const char *content);
 /* A name for a file that is not there yet; removed likewise. */

@@ -63,7 +63,7 @@ struct ran {
 
 static void read_back(FILE *file, char *dst, size_t size)
 {
-    rewind(file);
+    REQUIRE_INT(fseek(file, 0, SEEK_SET), 0);
     size_t got = fread(dst, 1, size - 1, file);
     dst[got] = '\0';
     (void)fclose(file);
@@ -118,8 +118,8 @@ TEST(cli, says_what_is_wrong_with_a_command_line)
         const char *words[5];
         const char *err;
     } cases[] = {
-        {{"thign", "show"}, "tidemark: unknown command 'thign'; did you mean 'thing'?\n"},
-        {{"thing", "shwo"}, "tidemark: unknown command 'thing shwo'; did you mean 'show'?\n"},
+        {{"thingg", "show"}, "tidemark: unknown command 'thingg'; did you mean 'thing'?\n"},
+        {{"thing", "shoow"}, "tidemark: unknown command 'thing shoow'; did you mean 'show'?\n"},
         {{"frobnicate"}, "tidemark: unknown command 'frobnicate'; 'tidemark --help' lists them\n"},
         {{"thing", "show", "a", "b"},
          "tidemark: 'b' is one argument too many for: tidemark thing show [NAME]\n"},

@@ -11,7 +11,7 @@ TEST(commands, each_is_complete_and_named_once)
     REQUIRE(count > 0);
     for (size_t i = 0; i < count; i++) {
         EXPECT(all[i].run != NULL);
-        EXPECT(all[i].arguments != NULL);
+        REQUIRE(all[i].arguments != NULL);
         EXPECT(all[i].arguments_min <= all[i].arguments_max);
         EXPECT((all[i].arguments_max == 0) == (all[i].arguments[0] == '\0'));
         EXPECT(all[i].summary[strlen(all[i].summary) - 1] != '.');

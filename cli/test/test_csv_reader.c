@@ -84,8 +84,8 @@ TEST(csv_reader, reads_quoted_fields_whatever_is_in_them)
 
 TEST(csv_reader, a_malformed_line_costs_that_line_alone)
 {
-    expect_read("a\n\"b\"c\nd\n", "1:[a]\n2!text after a closing quote\n3:[d]\n");
-    expect_read("a\nb\"c\nd\n", "1:[a]\n2!a quote inside a field that is not quoted\n3:[d]\n");
+    expect_read("a\n\"b\"c\n7\n", "1:[a]\n2!text after a closing quote\n3:[7]\n");
+    expect_read("a\nb\"c\n7\n", "1:[a]\n2!a quote inside a field that is not quoted\n3:[7]\n");
     expect_read("a\rb\nc\n", "1!a carriage return inside a line\n2:[c]\n");
     expect_read("a\n\"open\nb\nc\n", "1:[a]\n2!a quote is not closed\n3:[b]\n4:[c]\n");
     expect_read("\"", "1!a quote is not closed\n");

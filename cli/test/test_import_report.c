@@ -10,7 +10,7 @@ static char text[8192];
 
 static void read_back(FILE *file)
 {
-    rewind(file);
+    REQUIRE_INT(fseek(file, 0, SEEK_SET), 0);
     size_t got = fread(text, 1, sizeof text - 1, file);
     text[got] = '\0';
     (void)fclose(file);

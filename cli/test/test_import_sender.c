@@ -104,7 +104,7 @@ static void expect_all_stored(struct fixture *f, int64_t batches)
         const char *is = fake_find_row(f->fake, "a", i);
         EXPECT_STR(is == NULL ? "missing" : is, want);
     }
-    (void)snprintf(want, sizeof want, "%lld", (long long)(batches / 3 * 3));
+    (void)snprintf(want, sizeof want, "%lld", (long long)batches / 3 * 3);
     const char *is = fake_find_row(f->fake, "a", 0);
     EXPECT_STR(is == NULL ? "missing" : is, want);
     EXPECT_UINT(fake_applied(f->fake), (uint64_t)batches);

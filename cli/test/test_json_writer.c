@@ -54,7 +54,7 @@ static void expect_value(struct bytes text, const char *want)
 
 TEST(json_writer, escapes_what_must_be_escaped)
 {
-    expect_value(bytes_str("a\"b\\c\nd\te\x01\x7f"), "\"a\\\"b\\\\c\\nd\\te\\u0001\\u007f\"\n");
+    expect_value(bytes_str("a\"b\\c\n1\t2\x01\x7f"), "\"a\\\"b\\\\c\\n1\\t2\\u0001\\u007f\"\n");
     expect_value(bytes_str("\xc3\xa4\xe2\x82\xac"), "\"\xc3\xa4\xe2\x82\xac\"\n");
     expect_value(bytes_str("x\xff\xc3y"), "\"x\xef\xbf\xbd\xef\xbf\xbdy\"\n");
     expect_value(bytes_of("a\0b", 3), "\"a\\u0000b\"\n");

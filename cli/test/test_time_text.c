@@ -126,7 +126,7 @@ TEST(time_text, every_printed_time_reads_back)
     for (unsigned i = 0; i < 20000; i++) {
         int64_t v = i < sizeof edges / sizeof edges[0] ? edges[i] : (int64_t)random_u64(&r);
         if (i % 2 == 1 && i > 10) {
-            v >>= random_below(&r, 40);
+            v >>= (int)random_below(&r, 40);
         }
         for (unsigned precision = 3; precision <= 9; precision += 3) {
             char text[TIME_TEXT_SIZE];

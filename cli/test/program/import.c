@@ -141,9 +141,9 @@ TEST(program_import, says_why_it_cannot_begin)
     fake_start(f);
     const char *endpoints = fake_endpoints(f);
     const char *file = program_file(small);
-    const struct ran *r = RUN(endpoints, "import", "--table", "db.tabel", file);
+    const struct ran *r = RUN(endpoints, "import", "--table", "db.tablo", file);
     EXPECT_INT(r->code, 1);
-    EXPECT_STR(r->err, "tidemark: use --create to have it made: no table 'db.tabel'; did you mean "
+    EXPECT_STR(r->err, "tidemark: use --create to have it made: no table 'db.tablo'; did you mean "
                        "'db.table'?\n");
     EXPECT_STR(r->out, "");
     r = RUN(endpoints, "import", "--table", "db.table", file);

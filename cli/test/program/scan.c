@@ -110,9 +110,9 @@ TEST(program_scan, says_what_is_wrong)
     r = RUN(at, "scan", "db.u");
     EXPECT_INT(r->code, 1);
     EXPECT_CONTAINS(r->err, "no table 'db.u'");
-    r = RUN(at, "scan", "db.t", "--columns", "valeu");
+    r = RUN(at, "scan", "db.t", "--columns", "valux");
     EXPECT_INT(r->code, 1);
-    EXPECT_CONTAINS(r->err, "--columns: the table has no column 'valeu'");
+    EXPECT_CONTAINS(r->err, "--columns: the table has no column 'valux'");
     EXPECT_INT(RUN(at, "scan", "t")->code, 2);
     EXPECT_INT(RUN(at, "scan", "db.t", "--from", "soon")->code, 2);
     EXPECT_INT(RUN(at, "scan", "db.t", "--tags", "host")->code, 2);

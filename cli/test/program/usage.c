@@ -41,11 +41,8 @@ static const char *completed(const char *line)
                    "_tidemark; echo \"${COMPREPLY[*]}\" > %s\n",
                    file, line, answer);
     const char *run = program_file(script);
-    char command[512];
-    (void)snprintf(command, sizeof command, "bash %s", run);
-    FILE *bash = popen(command, "r"); /* check: banned-call: the shell is what is tested */
-    REQUIRE(bash != NULL);
-    EXPECT_INT(pclose(bash), 0);
+    const char *const bash[] = {"bash", run, NULL};
+    EXPECT_INT(program_other(bash), 0);
     (void)snprintf(offered, sizeof offered, "%s", program_read_file(answer));
     program_remove_files();
     return offered;
