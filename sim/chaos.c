@@ -190,6 +190,11 @@ static bool image_can_be_told(const struct world *w, const struct node *n)
         if (seen == NULL || seen->counter <= n->image_counter) {
             return false;
         }
+        /* Only who is a voter in the image's own log can condemn it. */
+        uint64_t id = storage_hard(other->storage)->directory_id;
+        if (!configuration_is_voter(&n->image_configuration, id)) {
+            return false;
+        }
     }
     return n->image_id == s.directory_id;
 }
@@ -224,6 +229,7 @@ static void take_image(struct world *w)
         n->image = fake_disk_snapshot(n->disk);
         n->image_counter = member_status(n->member).start_counter;
         n->image_id = member_status(n->member).directory_id;
+        n->image_configuration = *member_configuration(n->member);
     }
 }
 

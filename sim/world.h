@@ -85,6 +85,7 @@ struct node {
     struct fake_disk_image *image; /* an older state, to roll back to ... */
     uint64_t image_counter;        /* ... its start */
     uint64_t image_id;             /* ... and whose it is */
+    struct configuration image_configuration;
 };
 
 struct client;
