@@ -5,17 +5,32 @@
 
 enum { NUMBER_MAX = (1 << 29) - 1, VARINT_SIZE_MAX = 10 };
 
+/* Nearly all tags and sizes are one byte. */
+static uint64_t read_varint(struct cursor *c)
+{
+    if (!c->bad && c->size > 0 && c->data[0] < 0x80) {
+        uint8_t v = c->data[0];
+        c->data++;
+        c->size--;
+        return v;
+    }
+    return cursor_varint(c);
+}
+
 static void read_value(struct cursor *message, struct wire_field *field)
 {
+    uint64_t size = 0;
     switch (field->type) {
     case WIRE_VARINT:
-        field->value = cursor_varint(message);
+        field->value = read_varint(message);
         return;
     case WIRE_FIXED64:
         field->value = cursor_u64(message);
         return;
     case WIRE_BYTES:
-        field->bytes = cursor_blob(message);
+        size = read_varint(message);
+        message->bad = message->bad || size > message->size;
+        field->bytes = cursor_take(message, message->bad ? 0 : (size_t)size);
         return;
     case WIRE_FIXED32:
         field->value = cursor_u32(message);
@@ -29,7 +44,7 @@ bool wire_next(struct cursor *message, struct wire_field *field)
     if (message->bad || message->size == 0) {
         return false;
     }
-    uint64_t tag = cursor_varint(message);
+    uint64_t tag = read_varint(message);
     uint64_t number = tag >> 3;
     if (number == 0 || number > NUMBER_MAX) {
         message->bad = true;

@@ -51,32 +51,78 @@ static enum err_code too_many(const char *what, size_t max, struct err *e)
     return err_set(e, ERR_RANGE, "the write request has more than %zu %s", max, what);
 }
 
-/* --- repeated numbers: packed in one field (usual), in several, or one by one --- */
+/* --- one column's message --- */
 
-/* All values of 'field' in 'message', 8 bytes each, as one view: of the message
- * where they are in one piece, else put together. */
-static struct bytes gather_fixed64(struct arena *arena, struct bytes message, uint32_t field,
-                                   struct cursor *bad)
+/* What stands in it, found in one pass. Of repeated numbers: the first piece,
+ * and in how many pieces they come (packed in one is usual; single values count
+ * double, because they are never in place). */
+struct column_outline {
+    struct bytes name;
+    struct bytes nulls;
+    struct bytes bools;
+    struct bytes first;
+    size_t pieces;
+    size_t size; /* bytes of all numbers */
+    size_t string_count;
+};
+
+static void add_numbers(struct cursor *c, const struct wire_field *f, struct column_outline *o)
 {
-    struct bytes first = {0};
-    size_t size = 0;
-    size_t pieces = 0;
-    struct wire_field f;
+    if (f->type != WIRE_BYTES && f->type != WIRE_FIXED64) {
+        c->bad = true;
+        return;
+    }
+    o->first = o->pieces == 0 ? f->bytes : o->first;
+    o->size += f->type == WIRE_BYTES ? f->bytes.size : 8;
+    o->pieces += f->type == WIRE_BYTES ? 1 : 2;
+}
+
+/* 'numbers': the field whose numbers are wanted. False: malformed. */
+static bool read_column_outline(struct bytes message, uint32_t numbers, struct column_outline *o)
+{
+    *o = (struct column_outline){0};
     struct cursor c = cursor_of(message);
+    struct wire_field f;
     while (wire_next(&c, &f)) {
-        if (f.number == field) {
-            bad->bad = bad->bad || (f.type != WIRE_BYTES && f.type != WIRE_FIXED64);
-            first = pieces == 0 ? f.bytes : first;
-            size += f.type == WIRE_BYTES ? f.bytes.size : 8;
-            pieces += f.type == WIRE_BYTES ? 1 : 2; /* single values are never in place */
+        switch (f.number) {
+        case COLUMN_NAME:
+            o->name = wire_bytes(&c, &f);
+            break;
+        case COLUMN_INT64:
+        case COLUMN_DOUBLE:
+            if (f.number == numbers) {
+                add_numbers(&c, &f, o);
+            }
+            break;
+        case COLUMN_BOOL:
+            o->bools = wire_bytes(&c, &f);
+            break;
+        case COLUMN_STRING:
+            (void)wire_bytes(&c, &f);
+            o->string_count++;
+            break;
+        case COLUMN_NULLS:
+            o->nulls = wire_bytes(&c, &f);
+            break;
+        default:
+            break;
         }
     }
-    if (bad->bad || pieces <= 1) {
-        return first;
+    return !c.bad;
+}
+
+/* All numbers of a field as one view: of the message where they are in one
+ * piece, else put together. */
+static struct bytes gather_numbers(struct arena *arena, struct bytes message, uint32_t field,
+                                   const struct column_outline *o)
+{
+    if (o->pieces <= 1) {
+        return o->first;
     }
-    uint8_t *all = arena_take(arena, size);
+    uint8_t *all = arena_take(arena, o->size);
     size_t at = 0;
-    c = cursor_of(message);
+    struct wire_field f;
+    struct cursor c = cursor_of(message);
     while (wire_next(&c, &f)) {
         if (f.number == field && f.type == WIRE_BYTES) {
             if (f.bytes.size > 0) {
@@ -88,8 +134,8 @@ static struct bytes gather_fixed64(struct arena *arena, struct bytes message, ui
             at += 8;
         }
     }
-    CHECK(at == size);
-    return bytes_of(all, size);
+    CHECK(at == o->size);
+    return bytes_of(all, o->size);
 }
 
 /* --- outline --- */
@@ -169,27 +215,23 @@ static enum err_code wrong_count(const struct write_batch *w, const struct write
 }
 
 static enum err_code read_strings(struct write_batch *w, struct bytes message,
-                                  struct write_column *c, struct err *e)
+                                  const struct column_outline *o, struct write_column *c,
+                                  struct err *e)
 {
-    struct bytes *strings = arena_take(&w->arena, w->row_count * sizeof *strings);
-    size_t count = 0;
-    struct cursor in = cursor_of(message);
-    struct wire_field f;
-    while (wire_next(&in, &f)) {
-        if (f.number != COLUMN_STRING) {
-            continue;
-        }
-        if (count < w->row_count) {
-            strings[count] = wire_bytes(&in, &f);
-        }
-        count++;
-    }
-    if (in.bad) {
-        return malformed(e);
-    }
+    size_t count = o->string_count;
     if (count != w->row_count) {
         return wrong_count(w, c, count, e);
     }
+    struct bytes *strings = arena_take(&w->arena, count * sizeof *strings);
+    size_t i = 0;
+    struct cursor in = cursor_of(message);
+    struct wire_field f;
+    while (wire_next(&in, &f)) {
+        if (f.number == COLUMN_STRING) {
+            strings[i++] = f.bytes;
+        }
+    }
+    CHECK(i == count);
     for (size_t row = 0; row < count; row++) {
         if (write_column_is_null(c, row)) {
             continue;
@@ -208,19 +250,10 @@ static enum err_code read_strings(struct write_batch *w, struct bytes message,
     return ERR_OK;
 }
 
-static enum err_code read_bools(struct write_batch *w, struct bytes message, struct write_column *c,
-                                struct err *e)
+static enum err_code read_bools(struct write_batch *w, const struct column_outline *o,
+                                struct write_column *c, struct err *e)
 {
-    struct cursor in = cursor_of(message);
-    struct wire_field f;
-    while (wire_next(&in, &f)) {
-        if (f.number == COLUMN_BOOL) {
-            c->values = wire_bytes(&in, &f);
-        }
-    }
-    if (in.bad) {
-        return malformed(e);
-    }
+    c->values = o->bools;
     if (c->values.size != w->row_count) {
         return wrong_count(w, c, c->values.size, e);
     }
@@ -233,13 +266,17 @@ static enum err_code read_bools(struct write_batch *w, struct bytes message, str
     return ERR_OK;
 }
 
-static enum err_code read_numbers(struct write_batch *w, struct bytes message,
-                                  struct write_column *c, struct err *e)
+static uint32_t numbers_field(enum value_type type)
 {
-    struct cursor bad = {0};
-    uint32_t field = c->type == VALUE_DOUBLE ? COLUMN_DOUBLE : COLUMN_INT64;
-    c->values = gather_fixed64(&w->arena, message, field, &bad);
-    if (bad.bad || c->values.size % 8 != 0) {
+    return type == VALUE_DOUBLE ? COLUMN_DOUBLE : COLUMN_INT64;
+}
+
+static enum err_code read_numbers(struct write_batch *w, struct bytes message,
+                                  const struct column_outline *o, struct write_column *c,
+                                  struct err *e)
+{
+    c->values = gather_numbers(&w->arena, message, numbers_field(c->type), o);
+    if (c->values.size % 8 != 0) {
         return malformed(e);
     }
     size_t count = c->values.size / 8;
@@ -276,24 +313,25 @@ static enum err_code check_nulls(const struct write_batch *w, struct write_colum
     return ERR_OK;
 }
 
-/* Name and null bits of a column, and its place in the table. */
-static enum err_code read_column_head(struct write_batch *w, struct bytes message, size_t i,
-                                      struct err *e)
+/* The name comes first, as a rule: then its type is known before the numbers. */
+static struct bytes peek_name(struct bytes message)
 {
-    struct write_column *c = &w->columns[i];
-    struct bytes name = {0};
-    struct cursor in = cursor_of(message);
+    struct cursor c = cursor_of(message);
     struct wire_field f;
-    while (wire_next(&in, &f)) {
+    while (wire_next(&c, &f)) {
         if (f.number == COLUMN_NAME) {
-            name = wire_bytes(&in, &f);
-        } else if (f.number == COLUMN_NULLS) {
-            c->nulls = wire_bytes(&in, &f);
+            return f.bytes;
         }
     }
-    if (in.bad) {
-        return malformed(e);
-    }
+    return (struct bytes){0};
+}
+
+/* The column's place in the table, and what its message holds. */
+static enum err_code read_column_head(struct write_batch *w, struct bytes message, size_t i,
+                                      struct column_outline *o, struct err *e)
+{
+    struct write_column *c = &w->columns[i];
+    struct bytes name = peek_name(message);
     c->place = table_find_column(w->table, name, i);
     if (c->place == SIZE_MAX) {
         int shown = (int)(name.size < LIMIT_NAME_SIZE_MAX ? name.size : LIMIT_NAME_SIZE_MAX);
@@ -306,6 +344,10 @@ static enum err_code read_column_head(struct write_batch *w, struct bytes messag
                        w->table->columns[0].name);
     }
     c->type = w->table->columns[c->place].type;
+    if (!read_column_outline(message, numbers_field(c->type), o) || !bytes_equal(o->name, name)) {
+        return malformed(e);
+    }
+    c->nulls = o->nulls;
     return ERR_OK;
 }
 
@@ -313,9 +355,10 @@ static enum err_code read_column(struct write_batch *w, struct bytes message, si
                                  struct err *e)
 {
     struct write_column *c = &w->columns[i];
-    enum err_code code = read_column_head(w, message, i, e);
+    struct column_outline o;
+    enum err_code code = read_column_head(w, message, i, &o, e);
     if (code == ERR_OK && i == 0) {
-        code = read_numbers(w, message, c, e);
+        code = read_numbers(w, message, &o, c, e);
         if (code == ERR_OK && w->row_count > LIMIT_WRITE_ROWS_MAX) {
             code = too_many("rows", LIMIT_WRITE_ROWS_MAX, e);
         }
@@ -327,9 +370,9 @@ static enum err_code read_column(struct write_batch *w, struct bytes message, si
         return code;
     }
     if (c->type == VALUE_STRING) {
-        return read_strings(w, message, c, e);
+        return read_strings(w, message, &o, c, e);
     }
-    return c->type == VALUE_BOOL ? read_bools(w, message, c, e) : read_numbers(w, message, c, e);
+    return c->type == VALUE_BOOL ? read_bools(w, &o, c, e) : read_numbers(w, message, &o, c, e);
 }
 
 /* Which columns are left out; none twice. */
