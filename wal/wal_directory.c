@@ -431,26 +431,74 @@ enum err_code wal_directory_load_sides(const struct wal_directory *d, struct wal
     return ERR_OK;
 }
 
+static enum err_code remove_side(struct wal *w, uint64_t segment, struct err *e)
+{
+    char path[IO_PATH_MAX];
+    char side[IO_PATH_MAX];
+    enum err_code code = wal_set_path(&w->set, segment, path, e);
+    if (code == ERR_OK) {
+        code = wal_side_path(path, side, e);
+    }
+    if (code == ERR_OK) {
+        code = io_unlink(w->io, side, e);
+    }
+    if (code == ERR_OK) {
+        wal_set_at(&w->set, segment)->side = false;
+    }
+    return code;
+}
+
+static enum err_code settle_side(struct wal *w, uint64_t segment, struct err *e)
+{
+    struct file *file;
+    uint64_t size = 0;
+    enum err_code code = wal_directory_open_side(w, segment, false, &file, e);
+    if (code != ERR_OK) {
+        return code;
+    }
+    code = file_size(file, &size, e);
+    if (code == ERR_OK) {
+        code = wal_side_settle(file, e);
+    }
+    file_close(file);
+    if (code == ERR_OK && wal_set_at(&w->set, segment)->present) {
+        code = wal_set_file(&w->set, segment, &file, e);
+        if (code == ERR_OK) {
+            code = wal_settle_records(file, w->layout.segment_size, e);
+        }
+    }
+    return code == ERR_OK && size == 0 ? remove_side(w, segment, e) : code;
+}
+
 enum err_code wal_directory_settle_sides(struct wal *w, struct err *e)
 {
     bool any = false;
     for (uint64_t segment = w->set.first; segment <= wal_set_last(&w->set); segment++) {
-        if (!wal_set_at(&w->set, segment)->side) {
-            continue;
-        }
-        any = true;
-        struct file *file;
-        enum err_code code = wal_directory_open_side(w, segment, false, &file, e);
-        if (code != ERR_OK) {
-            return code;
-        }
-        code = wal_side_settle(file, e);
-        file_close(file);
-        if (code != ERR_OK) {
-            return code;
+        if (wal_set_at(&w->set, segment)->side) {
+            any = true;
+            enum err_code code = settle_side(w, segment, e);
+            if (code != ERR_OK) {
+                return code;
+            }
         }
     }
     return any ? io_sync_dir(w->io, w->dir, e) : ERR_OK;
+}
+
+enum err_code wal_directory_make_side(struct wal *w, uint64_t segment, struct err *e)
+{
+    if (wal_set_at(&w->set, segment)->side) {
+        return ERR_OK;
+    }
+    struct file *file;
+    enum err_code code = wal_directory_open_side(w, segment, true, &file, e);
+    if (code != ERR_OK) {
+        return code;
+    }
+    file_close(file);
+    code = io_sync_dir(w->io, w->dir, e);
+    wal_set_at(&w->set, segment)->side = code == ERR_OK;
+    return code;
 }
 
 enum err_code wal_directory_settle_headers(const struct wal_directory *d, struct wal *w,

@@ -41,7 +41,12 @@ MUST_CHECK enum err_code wal_directory_find(struct wal_directory *d, struct wal 
 /* All entries of side files, in order of LSN. */
 MUST_CHECK enum err_code wal_directory_load_sides(const struct wal_directory *d, struct wal *w,
                                                   struct wal_side_list *sides, struct err *e);
+/* Makes side files and what was repaired in place durable; a side file that holds
+ * nothing is removed. */
 MUST_CHECK enum err_code wal_directory_settle_sides(struct wal *w, struct err *e);
+/* Makes sure that the segment has a side file, durably: before anything in it is
+ * written in place. */
+MUST_CHECK enum err_code wal_directory_make_side(struct wal *w, uint64_t segment, struct err *e);
 /* Writes segment headers that were found bad again. */
 MUST_CHECK enum err_code wal_directory_settle_headers(const struct wal_directory *d, struct wal *w,
                                                       struct err *e);

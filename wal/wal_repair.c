@@ -88,6 +88,12 @@ static enum err_code fill_in_place(struct wal *w, const struct wal_hole *hole,
         !old_header(w, file, hole, entry, &record)) {
         return ERR_OK;
     }
+    /* The side file says at the next open that this segment may show bytes that
+     * were written and never synced, far below the durable position. */
+    enum err_code code = wal_directory_make_side(w, wal_lsn_segment(&w->layout, hole->lsn), e);
+    if (code != ERR_OK) {
+        return code == ERR_NO_SPACE ? code : wal_break(w, e);
+    }
     uint8_t header[WAL_RECORD_HEADER_SIZE];
     wal_record_encode(&record, header);
     uint64_t offset = wal_lsn_offset(&w->layout, hole->lsn);
@@ -115,7 +121,10 @@ static enum err_code fill_beside(struct wal *w, const struct wal_hole *hole,
     struct file *file;
     uint64_t end;
     struct wal_side_list list = {0};
-    enum err_code code = wal_directory_open_side(w, segment, true, &file, e);
+    enum err_code code = wal_directory_make_side(w, segment, e);
+    if (code == ERR_OK) {
+        code = wal_directory_open_side(w, segment, false, &file, e);
+    }
     if (code != ERR_OK) {
         return code;
     }
@@ -140,10 +149,6 @@ static enum err_code fill_beside(struct wal *w, const struct wal_hole *hole,
         code = wal_side_append(file, end, record, entry->payload, e);
     }
     file_close(file);
-    if (code == ERR_OK && !wal_set_at(&w->set, segment)->side) {
-        code = io_sync_dir(w->io, w->dir, e);
-        wal_set_at(&w->set, segment)->side = code == ERR_OK;
-    }
     if (code == ERR_OK) {
         *wal_table_at(&w->table, entry->index) = (struct wal_place){
             .packed = wal_place_pack(wal_lsn_of(&w->layout, segment, end), (unsigned)entry->type,

@@ -115,6 +115,12 @@ enum err_code wal_settle_segment(struct wal_writer *w, const struct wal_settle *
     return code == ERR_OK ? file_sync(s->file, e) : code;
 }
 
+enum err_code wal_settle_records(struct file *file, uint64_t segment_size, struct err *e)
+{
+    enum err_code code = rewrite(file, wal_segment_records_at(segment_size), segment_size, e);
+    return code == ERR_OK ? file_sync(file, e) : code;
+}
+
 enum err_code wal_settle_header(const struct wal_writer *w, struct file *file, uint64_t segment,
                                 uint32_t timeline, struct err *e)
 {

@@ -27,6 +27,10 @@ struct wal_settle {
 /* Also brings the writer's identifier page up to date. */
 MUST_CHECK enum err_code wal_settle_segment(struct wal_writer *w, const struct wal_settle *s,
                                             struct err *e);
+/* Writes all records of a segment again as they read, synced: one that was being
+ * repaired in place when the process ended (safety.md A8). */
+MUST_CHECK enum err_code wal_settle_records(struct file *file, uint64_t segment_size,
+                                            struct err *e);
 /* Writes the header of a segment again, synced. */
 MUST_CHECK enum err_code wal_settle_header(const struct wal_writer *w, struct file *file,
                                            uint64_t segment, uint32_t timeline, struct err *e);

@@ -8,6 +8,9 @@
  *            frame     lsn of what was lost
  *            lsn       end of the log when the entry was filled in (all below was durable)
  *
+ * An empty one says that the segment was being repaired in place: its bytes may be
+ * in memory only, so open writes them again.
+ *
  * An entry counts as from that position: it fills the hole that stands at its
  * index then and replaces nothing else. Later records replace it as usual. A
  * damaged record of a side file is a hole that shows again. */

@@ -22,7 +22,7 @@ static void run_seeds(uint64_t first, uint64_t count, enum rl_fault fault)
     struct rl_totals totals = {0};
     uint64_t replay = number_from_environment("TIDEMARK_WAL_SEED", 0);
     unsigned bad = 0;
-    for (uint64_t seed = first; seed < first + count; seed++) {
+    for (uint64_t seed = replay != 0 ? replay : first; seed < first + count; seed++) {
         if (replay != 0 && seed != replay) {
             continue;
         }
