@@ -110,11 +110,19 @@ static void done_open(struct member_request *r, const struct member_reply *reply
 static void on_open(struct grpc_call *grpc, struct bytes message, void *context)
 {
     struct service *s = context;
-    struct command command = {.kind = COMMAND_OPEN_SESSION, .body = message};
-    if (service_is_ready(s, grpc)) {
-        struct call *c = begin(s, grpc, done_open);
-        member_propose(s->member, &command, &c->request);
+    if (!service_is_ready(s, grpc)) {
+        return;
     }
+    /* The id of a session that a power failure made the state forget must not
+     * come again for another client: the node's own nonce, behind what the
+     * client sent, decides. */
+    struct buf body = {0};
+    buf_put_bytes(&body, message);
+    wire_put_fixed64(&body, 2, io_entropy_u64(storage_io(member_storage(s->member))));
+    struct command command = {.kind = COMMAND_OPEN_SESSION, .body = buf_bytes(&body)};
+    struct call *c = begin(s, grpc, done_open);
+    member_propose(s->member, &command, &c->request);
+    buf_deinit(&body);
 }
 
 size_t service_data_add(struct service *s, struct grpc_method *methods)
