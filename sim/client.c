@@ -463,9 +463,7 @@ void clients_close(struct world *w)
 {
     for (size_t i = 0; i < WORLD_CLIENTS; i++) {
         struct client *c = &w->clients[i];
-        if (c->asked) {
-            member_cancel(c->node->member, &c->request);
-        }
+        CHECK(!c->asked);
         CHECK(!c->scanning);
         mem_free(c->outcomes);
         buf_deinit(&c->answer);

@@ -90,10 +90,10 @@ struct world *world_create(uint64_t seed, bool verbose)
 
 void world_destroy(struct world *w)
 {
-    clients_close(w);
     for (size_t i = 0; i < w->node_count; i++) {
-        node_close(&w->nodes[i]);
+        node_close(&w->nodes[i]); /* answers what the clients have asked */
     }
+    clients_close(w);
     fake_net_destroy(w->net);
     mem_free(w->leader_of_term);
     mem_free(w->term_of_index);
