@@ -224,7 +224,9 @@ void member_adopt_state(struct member *m)
     size_t count = 0;
     const struct tsdb_node *nodes = tsdb_nodes(m->db, &count);
     m->nodes = mem_grow(m->nodes, &m->node_capacity, count + 1, sizeof *m->nodes);
-    memcpy(m->nodes, nodes, count * sizeof *nodes);
+    if (count > 0) {
+        memcpy(m->nodes, nodes, count * sizeof *nodes);
+    }
     m->node_count = count;
 }
 

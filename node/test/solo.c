@@ -237,7 +237,7 @@ void solo_close(struct solo *s)
 
 static void on_answer(struct member_request *r, const struct member_reply *reply)
 {
-    struct solo *s = (struct solo *)((char *)r - offsetof(struct solo, request));
+    struct solo *s = (struct solo *)r;
     s->answered = true;
     s->reply = *reply;
     (void)snprintf(s->text, sizeof s->text, "%s", reply->text);

@@ -14,6 +14,7 @@ struct solo_options {
 };
 
 struct solo {
+    struct member_request request; /* first: it leads back to us */
     struct solo_options options;
     struct fake_disk *disk;
     struct storage *storage;
@@ -24,8 +25,7 @@ struct solo {
     bool stopped;
     int exit_code;
     char reason[ERR_TEXT_SIZE];
-    /* the last request */
-    struct member_request request;
+    /* the last request's answer */
     bool answered;
     struct member_reply reply;
     char text[ERR_TEXT_SIZE];
