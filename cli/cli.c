@@ -369,6 +369,7 @@ bool cli_confirm(struct cli *cli, const char *question)
     return answer[0] == 'y' || answer[0] == 'Y';
 }
 
+static void print_message(struct cli *cli, const char *format, va_list args) ERR_FORMAT(2, 0);
 static void print_message(struct cli *cli, const char *format, va_list args)
 {
     char text[ERR_TEXT_SIZE * 2];

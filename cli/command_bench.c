@@ -179,7 +179,8 @@ static enum err_code call(struct bench *b, const char *path, struct bytes messag
 
 static enum err_code make_table(struct bench *b, struct err *e)
 {
-    Tidemark__V1__CreateDatabaseRequest database = TIDEMARK__V1__CREATE_DATABASE_REQUEST__INIT;
+    Tidemark__V1__CreateDatabaseRequest database;
+    tidemark__v1__create_database_request__init(&database);
     database.database = (char *)(uintptr_t)b->name.database;
     database.if_not_exists = 1;
     struct buf message = {0};
@@ -202,7 +203,8 @@ static enum err_code make_table(struct bench *b, struct err *e)
 
 static enum err_code drop_table(struct bench *b, struct err *e)
 {
-    Tidemark__V1__DropTableRequest request = TIDEMARK__V1__DROP_TABLE_REQUEST__INIT;
+    Tidemark__V1__DropTableRequest request;
+    tidemark__v1__drop_table_request__init(&request);
     request.database = (char *)(uintptr_t)b->name.database;
     request.table = (char *)(uintptr_t)b->name.table;
     struct buf message = {0};

@@ -61,7 +61,8 @@ static enum cli_exit change(struct cli *cli, const char *path, struct bytes mess
 
 static enum cli_exit run_db_create(struct cli *cli)
 {
-    Tidemark__V1__CreateDatabaseRequest request = TIDEMARK__V1__CREATE_DATABASE_REQUEST__INIT;
+    Tidemark__V1__CreateDatabaseRequest request;
+    tidemark__v1__create_database_request__init(&request);
     request.database = (char *)(uintptr_t)cli_argument(cli, 0);
     request.if_not_exists = flag_switch(cli->flags, "if-not-exists");
     struct buf message = {0};
@@ -74,7 +75,8 @@ static enum cli_exit run_db_create(struct cli *cli)
 
 static enum cli_exit run_db_drop(struct cli *cli)
 {
-    Tidemark__V1__DropDatabaseRequest request = TIDEMARK__V1__DROP_DATABASE_REQUEST__INIT;
+    Tidemark__V1__DropDatabaseRequest request;
+    tidemark__v1__drop_database_request__init(&request);
     request.database = (char *)(uintptr_t)cli_argument(cli, 0);
     request.cascade = flag_switch(cli->flags, "cascade");
     char question[200];
@@ -95,7 +97,8 @@ static enum cli_exit run_db_drop(struct cli *cli)
 static enum cli_exit run_db_list(struct cli *cli)
 {
     static const char *const columns[] = {"database"};
-    Tidemark__V1__ListDatabasesRequest request = TIDEMARK__V1__LIST_DATABASES_REQUEST__INIT;
+    Tidemark__V1__ListDatabasesRequest request;
+    tidemark__v1__list_databases_request__init(&request);
     ProtobufCMessage *message = NULL;
     struct err e = {0};
     if (cli_ask(cli, "/tidemark.v1.Admin/ListDatabases", &request.base,
@@ -176,7 +179,8 @@ static enum cli_exit run_table_drop(struct cli *cli)
         cli_note(cli, "nothing was dropped");
         return CLI_FAILED;
     }
-    Tidemark__V1__DropTableRequest request = TIDEMARK__V1__DROP_TABLE_REQUEST__INIT;
+    Tidemark__V1__DropTableRequest request;
+    tidemark__v1__drop_table_request__init(&request);
     request.database = (char *)(uintptr_t)name.database;
     request.table = (char *)(uintptr_t)name.table;
     struct buf message = {0};
@@ -190,7 +194,8 @@ static enum cli_exit run_table_drop(struct cli *cli)
 static enum cli_exit run_table_list(struct cli *cli)
 {
     static const char *const columns[] = {"database", "table", "columns", "tags", "precision"};
-    Tidemark__V1__ListTablesRequest request = TIDEMARK__V1__LIST_TABLES_REQUEST__INIT;
+    Tidemark__V1__ListTablesRequest request;
+    tidemark__v1__list_tables_request__init(&request);
     request.database = (char *)(uintptr_t)text_or_empty(cli_argument(cli, 0));
     ProtobufCMessage *message = NULL;
     struct err e = {0};

@@ -142,7 +142,8 @@ static enum err_code create_table(struct import *m, struct err *e)
     enum err_code code = import_guess_table(&m->request, &m->header, buf_bytes(&m->sample),
                                             m->separator, &packed, e);
     if (code == ERR_OK) {
-        Tidemark__V1__CreateDatabaseRequest database = TIDEMARK__V1__CREATE_DATABASE_REQUEST__INIT;
+        Tidemark__V1__CreateDatabaseRequest database;
+        tidemark__v1__create_database_request__init(&database);
         database.database = (char *)(uintptr_t)m->name.database;
         database.if_not_exists = 1;
         struct buf message = {0};
@@ -155,7 +156,8 @@ static enum err_code create_table(struct import *m, struct err *e)
         Tidemark__V1__TableDefinition *definition =
             tidemark__v1__table_definition__unpack(NULL, packed.size, packed.data);
         CHECK(definition != NULL);
-        Tidemark__V1__CreateTableRequest table = TIDEMARK__V1__CREATE_TABLE_REQUEST__INIT;
+        Tidemark__V1__CreateTableRequest table;
+        tidemark__v1__create_table_request__init(&table);
         table.definition = definition;
         table.if_not_exists = 1;
         cluster_pack(&table.base, &message);

@@ -15,7 +15,8 @@ static const char *text_or_empty(const char *text)
 static enum cli_exit run_list(struct cli *cli)
 {
     static const char *const columns[] = {"name", "id", "kind", "peer_address", "client_address"};
-    Tidemark__V1__ClusterStatusRequest request = TIDEMARK__V1__CLUSTER_STATUS_REQUEST__INIT;
+    Tidemark__V1__ClusterStatusRequest request;
+    tidemark__v1__cluster_status_request__init(&request);
     ProtobufCMessage *message = NULL;
     struct err e = {0};
     if (cli_ask(cli, "/tidemark.v1.Admin/ClusterStatus", &request.base,
@@ -95,7 +96,8 @@ static bool read_id(struct cli *cli, uint64_t *id)
 
 static enum cli_exit run_add(struct cli *cli)
 {
-    Tidemark__V1__AddNodeRequest request = TIDEMARK__V1__ADD_NODE_REQUEST__INIT;
+    Tidemark__V1__AddNodeRequest request;
+    tidemark__v1__add_node_request__init(&request);
     const char *peer = flag_text(cli->flags, "peer");
     if (peer == NULL || flag_text(cli->flags, "id") == NULL || !read_id(cli, &request.id)) {
         return cli_usage(cli, "--id (16 hexadecimal digits) and --peer HOST:PORT are needed; the "
@@ -108,14 +110,16 @@ static enum cli_exit run_add(struct cli *cli)
 
 static enum cli_exit run_promote(struct cli *cli)
 {
-    Tidemark__V1__PromoteNodeRequest request = TIDEMARK__V1__PROMOTE_NODE_REQUEST__INIT;
+    Tidemark__V1__PromoteNodeRequest request;
+    tidemark__v1__promote_node_request__init(&request);
     request.name = (char *)(uintptr_t)cli_argument(cli, 0);
     return change(cli, "/tidemark.v1.Admin/PromoteNode", &request.base, ERR_OK);
 }
 
 static enum cli_exit run_remove(struct cli *cli)
 {
-    Tidemark__V1__RemoveNodeRequest request = TIDEMARK__V1__REMOVE_NODE_REQUEST__INIT;
+    Tidemark__V1__RemoveNodeRequest request;
+    tidemark__v1__remove_node_request__init(&request);
     request.name = (char *)(uintptr_t)cli_argument(cli, 0);
     if (!read_id(cli, &request.id)) {
         return cli_usage(cli, "--id: up to 16 hexadecimal digits are needed");
@@ -132,7 +136,8 @@ static enum cli_exit run_remove(struct cli *cli)
 
 static enum cli_exit run_replace(struct cli *cli)
 {
-    Tidemark__V1__ReplaceNodeRequest request = TIDEMARK__V1__REPLACE_NODE_REQUEST__INIT;
+    Tidemark__V1__ReplaceNodeRequest request;
+    tidemark__v1__replace_node_request__init(&request);
     request.name = (char *)(uintptr_t)cli_argument(cli, 0);
     return change(cli, "/tidemark.v1.Admin/ReplaceNode", &request.base, ERR_OK);
 }
@@ -140,8 +145,8 @@ static enum cli_exit run_replace(struct cli *cli)
 static enum cli_exit run_transfer(struct cli *cli)
 {
     static const char *const columns[] = {"leader", "term"};
-    Tidemark__V1__TransferLeadershipRequest request =
-        TIDEMARK__V1__TRANSFER_LEADERSHIP_REQUEST__INIT;
+    Tidemark__V1__TransferLeadershipRequest request;
+    tidemark__v1__transfer_leadership_request__init(&request);
     request.name = (char *)(uintptr_t)text_or_empty(cli_argument(cli, 0));
     ProtobufCMessage *message = NULL;
     struct err e = {0};

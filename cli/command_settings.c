@@ -44,7 +44,8 @@ static void put_setting(struct record_writer *w, const Tidemark__V1__Setting *s,
 
 static enum cli_exit run_list(struct cli *cli)
 {
-    Tidemark__V1__ListSettingsRequest request = TIDEMARK__V1__LIST_SETTINGS_REQUEST__INIT;
+    Tidemark__V1__ListSettingsRequest request;
+    tidemark__v1__list_settings_request__init(&request);
     const char *pattern = cli_argument(cli, 0);
     request.pattern = (char *)(uintptr_t)text_or_empty(pattern);
     request.changed_only = flag_switch(cli->flags, "changed");
@@ -68,7 +69,8 @@ static enum cli_exit run_list(struct cli *cli)
 /* Says which setting may have been meant. */
 static enum cli_exit fail_with_suggestion(struct cli *cli, const char *name, struct err *e)
 {
-    Tidemark__V1__ListSettingsRequest request = TIDEMARK__V1__LIST_SETTINGS_REQUEST__INIT;
+    Tidemark__V1__ListSettingsRequest request;
+    tidemark__v1__list_settings_request__init(&request);
     ProtobufCMessage *message = NULL;
     if (e->code != ERR_NOT_FOUND ||
         cli_ask(cli, "/tidemark.v1.Admin/ListSettings", &request.base,
@@ -91,7 +93,8 @@ static enum cli_exit fail_with_suggestion(struct cli *cli, const char *name, str
 
 static enum cli_exit run_get(struct cli *cli)
 {
-    Tidemark__V1__GetSettingRequest request = TIDEMARK__V1__GET_SETTING_REQUEST__INIT;
+    Tidemark__V1__GetSettingRequest request;
+    tidemark__v1__get_setting_request__init(&request);
     request.name = (char *)(uintptr_t)cli_argument(cli, 0);
     ProtobufCMessage *message = NULL;
     struct err e = {0};
@@ -153,7 +156,8 @@ static enum cli_exit change(struct cli *cli, const char *path, const ProtobufCMe
 
 static enum cli_exit run_set(struct cli *cli)
 {
-    Tidemark__V1__SetSettingRequest request = TIDEMARK__V1__SET_SETTING_REQUEST__INIT;
+    Tidemark__V1__SetSettingRequest request;
+    tidemark__v1__set_setting_request__init(&request);
     request.name = (char *)(uintptr_t)cli_argument(cli, 0);
     request.value = (char *)(uintptr_t)cli_argument(cli, 1);
     return change(cli, "/tidemark.v1.Admin/SetSetting", &request.base, request.name);
@@ -161,7 +165,8 @@ static enum cli_exit run_set(struct cli *cli)
 
 static enum cli_exit run_reset(struct cli *cli)
 {
-    Tidemark__V1__ResetSettingRequest request = TIDEMARK__V1__RESET_SETTING_REQUEST__INIT;
+    Tidemark__V1__ResetSettingRequest request;
+    tidemark__v1__reset_setting_request__init(&request);
     request.name = (char *)(uintptr_t)cli_argument(cli, 0);
     return change(cli, "/tidemark.v1.Admin/ResetSetting", &request.base, request.name);
 }

@@ -78,7 +78,8 @@ static struct node *node_of_id(struct hashes *h, uint64_t id)
 /* Members that hold the state, with the addresses that they say are theirs. */
 static enum err_code find_members(struct hashes *h, struct err *e)
 {
-    Tidemark__V1__ClusterStatusRequest request = TIDEMARK__V1__CLUSTER_STATUS_REQUEST__INIT;
+    Tidemark__V1__ClusterStatusRequest request;
+    tidemark__v1__cluster_status_request__init(&request);
     ProtobufCMessage *message = NULL;
     enum err_code code = cli_ask(h->cli, "/tidemark.v1.Admin/ClusterStatus", &request.base,
                                  &tidemark__v1__cluster_status_response__descriptor, &message, e);
@@ -127,7 +128,8 @@ static void prefer_given(struct hashes *h)
 
 static void ask_hash(struct hashes *h, struct node *node)
 {
-    Tidemark__V1__StateHashRequest request = TIDEMARK__V1__STATE_HASH_REQUEST__INIT;
+    Tidemark__V1__StateHashRequest request;
+    tidemark__v1__state_hash_request__init(&request);
     request.index = h->target;
     struct buf packed = {0};
     ProtobufCMessage *message = NULL;

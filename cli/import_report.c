@@ -93,7 +93,7 @@ const char *import_progress_text(const struct import_progress *p, char dst[IMPOR
     char retries[48] = "";
     if (p->size > 0) {
         uint64_t read = p->read < p->size ? p->read : p->size;
-        size_t full = (size_t)((double)read / (double)p->size * BAR_WIDTH);
+        size_t full = (size_t)((double)read / (double)p->size * (double)BAR_WIDTH);
         memset(bar, ' ', BAR_WIDTH);
         memset(bar, '=', full);
         bar[BAR_WIDTH] = '\0';

@@ -32,7 +32,8 @@ static enum err_code no_table(const struct cli_table *name,
 enum err_code table_lookup(struct cli *cli, const struct cli_table *name, struct table_lookup *out,
                            struct err *e)
 {
-    Tidemark__V1__ListTablesRequest request = TIDEMARK__V1__LIST_TABLES_REQUEST__INIT;
+    Tidemark__V1__ListTablesRequest request;
+    tidemark__v1__list_tables_request__init(&request);
     request.database = (char *)(uintptr_t)name->database;
     ProtobufCMessage *message = NULL;
     *out = (struct table_lookup){0};

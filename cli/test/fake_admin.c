@@ -8,7 +8,8 @@
 
 static void change_done(struct grpc_call *call)
 {
-    Tidemark__V1__ChangeResponse r = TIDEMARK__V1__CHANGE_RESPONSE__INIT;
+    Tidemark__V1__ChangeResponse r;
+    tidemark__v1__change_response__init(&r);
     r.index = 7;
     fake_reply(call, &r.base);
 }
@@ -49,7 +50,8 @@ void fake_list_databases(struct server *s, struct grpc_call *call, struct bytes 
 {
     (void)message;
     char *names[] = {s->fake->database};
-    Tidemark__V1__ListDatabasesResponse r = TIDEMARK__V1__LIST_DATABASES_RESPONSE__INIT;
+    Tidemark__V1__ListDatabasesResponse r;
+    tidemark__v1__list_databases_response__init(&r);
     r.databases = names;
     r.n_databases = s->fake->database[0] == '\0' ? 0 : 1;
     fake_reply(call, &r.base);
@@ -100,7 +102,8 @@ void fake_drop_table(struct server *s, struct grpc_call *call, struct bytes mess
 void fake_list_tables(struct server *s, struct grpc_call *call, struct bytes message)
 {
     (void)message;
-    Tidemark__V1__ListTablesResponse r = TIDEMARK__V1__LIST_TABLES_RESPONSE__INIT;
+    Tidemark__V1__ListTablesResponse r;
+    tidemark__v1__list_tables_response__init(&r);
     r.tables = s->fake->tables;
     r.n_tables = s->fake->table_count;
     fake_reply(call, &r.base);
@@ -110,7 +113,8 @@ void fake_list_tables(struct server *s, struct grpc_call *call, struct bytes mes
 
 static Tidemark__V1__Setting the_setting(struct fake *f)
 {
-    Tidemark__V1__Setting s = TIDEMARK__V1__SETTING__INIT;
+    Tidemark__V1__Setting s;
+    tidemark__v1__setting__init(&s);
     s.name = (char *)(uintptr_t)"ts.scan.batch_size";
     s.value = f->setting;
     s.default_value = (char *)(uintptr_t)"4096";
@@ -126,7 +130,8 @@ void fake_list_settings(struct server *s, struct grpc_call *call, struct bytes m
     (void)message;
     Tidemark__V1__Setting setting = the_setting(s->fake);
     Tidemark__V1__Setting *settings[] = {&setting};
-    Tidemark__V1__ListSettingsResponse r = TIDEMARK__V1__LIST_SETTINGS_RESPONSE__INIT;
+    Tidemark__V1__ListSettingsResponse r;
+    tidemark__v1__list_settings_response__init(&r);
     r.settings = settings;
     r.n_settings = 1;
     fake_reply(call, &r.base);
@@ -157,7 +162,8 @@ static void change_setting(struct server *s, struct grpc_call *call, const char 
         grpc_call_finish(call, GRPC_OUT_OF_RANGE, "allowed is 1..65536");
     } else {
         (void)snprintf(s->fake->setting, sizeof s->fake->setting, "%s", value);
-        Tidemark__V1__SetSettingResponse r = TIDEMARK__V1__SET_SETTING_RESPONSE__INIT;
+        Tidemark__V1__SetSettingResponse r;
+        tidemark__v1__set_setting_response__init(&r);
         r.index = 11;
         r.setting = &setting;
         r.writes_blocked_ms = 3;
@@ -233,7 +239,8 @@ void fake_cluster_status(struct server *s, struct grpc_call *call, struct bytes 
     struct fake *f = s->fake;
     struct status all[FAKE_SERVERS_MAX];
     Tidemark__V1__NodeStatusResponse *nodes[FAKE_SERVERS_MAX];
-    Tidemark__V1__ClusterStatusResponse r = TIDEMARK__V1__CLUSTER_STATUS_RESPONSE__INIT;
+    Tidemark__V1__ClusterStatusResponse r;
+    tidemark__v1__cluster_status_response__init(&r);
     r.healthy = 1;
     for (unsigned i = 0; i < f->server_count; i++) {
         fill_status(&f->servers[i], &all[i]);
@@ -257,7 +264,8 @@ void fake_transfer(struct server *s, struct grpc_call *call, struct bytes messag
 {
     (void)s;
     (void)message;
-    Tidemark__V1__TransferLeadershipResponse r = TIDEMARK__V1__TRANSFER_LEADERSHIP_RESPONSE__INIT;
+    Tidemark__V1__TransferLeadershipResponse r;
+    tidemark__v1__transfer_leadership_response__init(&r);
     r.leader = (char *)(uintptr_t)"n2";
     r.term = 4;
     fake_reply(call, &r.base);
@@ -267,7 +275,8 @@ void fake_checkpoint(struct server *s, struct grpc_call *call, struct bytes mess
 {
     (void)s;
     (void)message;
-    Tidemark__V1__CheckpointResponse r = TIDEMARK__V1__CHECKPOINT_RESPONSE__INIT;
+    Tidemark__V1__CheckpointResponse r;
+    tidemark__v1__checkpoint_response__init(&r);
     r.index = 20;
     r.duration_ms = 5;
     r.bytes = 1000;
@@ -279,7 +288,8 @@ void fake_state_hash(struct server *s, struct grpc_call *call, struct bytes mess
     Tidemark__V1__StateHashRequest *request =
         tidemark__v1__state_hash_request__unpack(NULL, message.size, message.data);
     CHECK(request != NULL);
-    Tidemark__V1__StateHashResponse r = TIDEMARK__V1__STATE_HASH_RESPONSE__INIT;
+    Tidemark__V1__StateHashResponse r;
+    tidemark__v1__state_hash_response__init(&r);
     r.index = request->index > 20 ? request->index : 20;
     r.hash = s->hash;
     fake_reply(call, &r.base);

@@ -16,7 +16,8 @@ void fake_open_session(struct server *s, struct grpc_call *call, struct bytes me
     f->session = f->session_next++;
     f->floor = 0;
     memset(f->answered, 0, sizeof f->answered);
-    Tidemark__V1__OpenSessionResponse r = TIDEMARK__V1__OPEN_SESSION_RESPONSE__INIT;
+    Tidemark__V1__OpenSessionResponse r;
+    tidemark__v1__open_session_response__init(&r);
     r.session = f->session;
     fake_reply(call, &r.base);
 }
@@ -117,7 +118,8 @@ void fake_write(struct server *s, struct grpc_call *call, struct bytes message)
         grpc_call_finish(call, GRPC_ABORTED, why);
         return;
     }
-    Tidemark__V1__WriteResponse r = TIDEMARK__V1__WRITE_RESPONSE__INIT;
+    Tidemark__V1__WriteResponse r;
+    tidemark__v1__write_response__init(&r);
     r.index = 9;
     r.durability = TIDEMARK__V1__DURABILITY__MAJORITY;
     fake_reply(call, &r.base);
@@ -126,9 +128,12 @@ void fake_write(struct server *s, struct grpc_call *call, struct bytes message)
 /* Rows with one double column "value" and one tag "host". */
 static void send_rows(struct fake *f, struct grpc_call *call, size_t first, size_t count)
 {
-    Tidemark__V1__ScanResponse r = TIDEMARK__V1__SCAN_RESPONSE__INIT;
-    Tidemark__V1__Column time = TIDEMARK__V1__COLUMN__INIT;
-    Tidemark__V1__Column value = TIDEMARK__V1__COLUMN__INIT;
+    Tidemark__V1__ScanResponse r;
+    tidemark__v1__scan_response__init(&r);
+    Tidemark__V1__Column time;
+    tidemark__v1__column__init(&time);
+    Tidemark__V1__Column value;
+    tidemark__v1__column__init(&value);
     Tidemark__V1__Column *columns[] = {&time, &value};
     Tidemark__V1__SeriesTags *series = mem_array(count, sizeof *series);
     Tidemark__V1__SeriesTags **pointers = mem_array(count, sizeof *pointers);
@@ -195,7 +200,8 @@ void fake_scan(struct server *s, struct grpc_call *call, struct bytes message)
     for (size_t i = 0; i < count && !request->count_only; i += ROWS_PER_MESSAGE) {
         send_rows(f, call, i, count - i < ROWS_PER_MESSAGE ? count - i : ROWS_PER_MESSAGE);
     }
-    Tidemark__V1__ScanResponse last = TIDEMARK__V1__SCAN_RESPONSE__INIT;
+    Tidemark__V1__ScanResponse last;
+    tidemark__v1__scan_response__init(&last);
     last.index = 42;
     last.done = 1;
     last.rows_total = count;

@@ -38,8 +38,10 @@ void fake_table(struct fake *f, const char *database, const char *table, const c
                 const char *tags)
 {
     struct buf b = {0};
-    Tidemark__V1__TableDefinition start = TIDEMARK__V1__TABLE_DEFINITION__INIT;
-    Tidemark__V1__ColumnDefinition time = TIDEMARK__V1__COLUMN_DEFINITION__INIT;
+    Tidemark__V1__TableDefinition start;
+    tidemark__v1__table_definition__init(&start);
+    Tidemark__V1__ColumnDefinition time;
+    tidemark__v1__column_definition__init(&time);
     Tidemark__V1__ColumnDefinition *first = &time;
     time.name = (char *)(uintptr_t)"ts";
     time.type = TIDEMARK__V1__TYPE__TIMESTAMP;

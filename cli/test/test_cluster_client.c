@@ -15,7 +15,8 @@ static struct cluster *cluster_at(const char *endpoints, uint64_t timeout_ms)
 
 static enum err_code create(struct cluster *c, bool *ambiguous, struct err *e)
 {
-    Tidemark__V1__CreateDatabaseRequest request = TIDEMARK__V1__CREATE_DATABASE_REQUEST__INIT;
+    Tidemark__V1__CreateDatabaseRequest request;
+    tidemark__v1__create_database_request__init(&request);
     request.database = (char *)(uintptr_t)"made";
     struct buf message = {0};
     struct buf answer = {0};
@@ -33,7 +34,8 @@ TEST(cluster_client, asks_and_gets_an_answer)
     struct fake *f = fake_open(1, false);
     fake_start(f);
     struct cluster *c = cluster_at(fake_endpoints(f), 5000);
-    Tidemark__V1__ListSettingsRequest request = TIDEMARK__V1__LIST_SETTINGS_REQUEST__INIT;
+    Tidemark__V1__ListSettingsRequest request;
+    tidemark__v1__list_settings_request__init(&request);
     ProtobufCMessage *answer = NULL;
     struct err e = {0};
     REQUIRE_OK(cluster_ask(c, "/tidemark.v1.Admin/ListSettings", &request.base,
