@@ -414,6 +414,18 @@ void member_stop(struct member *m, uint64_t deadline_ms)
     }
 }
 
+static bool somebody_waits(const struct member *m)
+{
+    for (const struct proposal *p = m->proposals_first; p != NULL; p = p->next) {
+        for (size_t i = 0; i < p->count; i++) {
+            if (p->requests[i] != NULL) {
+                return true;
+            }
+        }
+    }
+    return m->gathered_count > 0;
+}
+
 /* Nothing is open that a clean stop should wait for. */
 static bool is_drained(const struct member *m)
 {
@@ -619,7 +631,7 @@ uint64_t member_peer_id(const struct member *m, const char *name)
 static bool is_healthy(const struct member *m)
 {
     if (m->state == MEMBER_LOCAL) {
-        return true;
+        return m->local_ready; /* the local WAL is replayed */
     }
     if (m->state != MEMBER_RUNNING || !m->formed) {
         return false;

@@ -294,7 +294,7 @@ static bool is_due(const struct member *m)
 
 void member_checkpoint_tick(struct member *m)
 {
-    if (m->db == NULL || m->checkpoint_running || !may_propose(m)) {
+    if (m->db == NULL || m->checkpoint_running || m->stop_asked || !may_propose(m)) {
         return;
     }
     if (m->checkpoint_next_ms == 0) {
