@@ -355,7 +355,7 @@ static enum err_code read_column(struct write_batch *w, struct bytes message, si
                                  struct err *e)
 {
     struct write_column *c = &w->columns[i];
-    struct column_outline o;
+    struct column_outline o = {.pieces = 0};
     enum err_code code = read_column_head(w, message, i, &o, e);
     if (code == ERR_OK && i == 0) {
         code = read_numbers(w, message, &o, c, e);
