@@ -186,8 +186,8 @@ struct member {
     /* peers */
     struct peer known[MEMBER_PEERS_MAX];
     size_t known_count;
-    size_t stores_out;        /* starts of peers on their way to the disk */
-    struct tsdb_node *nodes;  /* as the replicated state knows them */
+    size_t stores_out;       /* starts of peers on their way to the disk */
+    struct tsdb_node *nodes; /* as the replicated state knows them */
     size_t node_count, node_capacity;
     uint64_t progress_ms; /* when to tell them again */
     struct buf send_buf;  /* reused */
@@ -268,6 +268,8 @@ void member_reply_ok(struct member_request *r, uint64_t index);
 /* The proposals' entry 'index' of 'term' was applied with these results. */
 void member_resolve(struct member *m, uint64_t index, uint64_t term,
                     const struct tsdb_results *results);
+/* Everything up to 'index' came with a checkpoint: the answers to it are not known here. */
+void member_resolve_installed(struct member *m, uint64_t index);
 /* The log from 'index' on is replaced: what was proposed there is lost, for certain. */
 void member_lost_from(struct member *m, uint64_t index);
 /* Every public call that takes a request begins with this. */
