@@ -430,8 +430,8 @@ static bool somebody_waits(const struct member *m)
 static bool is_drained(const struct member *m)
 {
     bool leading = member_is_leader(m) && configuration_voters(&m->configuration) > 1;
-    return !leading && m->proposals_first == NULL && m->gathered_count == 0 &&
-           m->applying == NULL && !m->checkpoint_running && !is_checkpoint_due(m);
+    return !leading && !somebody_waits(m) && m->applying == NULL && !m->checkpoint_running &&
+           !is_checkpoint_due(m);
 }
 
 static void stop_tick(struct member *m)
