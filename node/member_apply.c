@@ -317,6 +317,9 @@ static void take_batch(struct member *m, struct apply_batch *b)
     const struct entry *last = b->entries[b->count - 1];
     m->applied_index = last->index;
     m->applied_term = last->term;
+    if (m->founding != NULL && founding_is_settled(m->founding)) {
+        founding_set_holds_entries(m->founding); /* a node that joined had none until now */
+    }
     for (size_t i = 0; i < b->count && !member_is_ending(m); i++) {
         learn(m, b->entries[i], &b->results[i]);
         if (b->entries[i]->type == ENTRY_CHANGE) {

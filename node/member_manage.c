@@ -292,8 +292,8 @@ void member_manage_close(struct member *m)
 static const struct server *pick(const struct member *m, const char *name, bool voter)
 {
     const struct server *found = NULL;
-    for (size_t i = 0; i < m->committed.count; i++) {
-        const struct server *s = &m->committed.servers[i];
+    for (size_t i = 0; i < m->configuration.count; i++) {
+        const struct server *s = &m->configuration.servers[i]; /* as the status shows it */
         if (has_name(s, name) && (s->role == SERVER_VOTER) == voter) {
             found = s;
         }

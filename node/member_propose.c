@@ -324,21 +324,54 @@ static void refuse_one(struct proposal *p, enum err_code code, const char *text)
     }
 }
 
+/* Out of the list, or NULL. */
+static struct proposal *take_proposal(struct member *m, uint64_t index)
+{
+    struct proposal **link = &m->proposals_first;
+    struct proposal *before = NULL;
+    while (*link != NULL && (*link)->index < index) {
+        before = *link;
+        link = &before->next;
+    }
+    struct proposal *p = *link;
+    if (p == NULL || p->index != index) {
+        return NULL;
+    }
+    *link = p->next;
+    if (m->proposals_last == p) {
+        m->proposals_last = before;
+    }
+    return p;
+}
+
+/* Its place was taken, or its answer came with a snapshot: the state knows the
+ * outcome, a retry with the same id asks it. */
+static void refuse_unknown(struct proposal *p)
+{
+    refuse_one(p, ERR_UNKNOWN_OUTCOME,
+               "leadership changed before the answer was known: retry with the same request id");
+    mem_free(p);
+}
+
 void member_resolve(struct member *m, uint64_t index, uint64_t term,
                     const struct tsdb_results *results)
 {
-    while (m->proposals_first != NULL && m->proposals_first->index <= index) {
-        struct proposal *p = pop_proposal(m);
-        if (p->index == index && p->term == term && results->count > 0) {
-            resolve_one(m, p, results);
-        } else {
-            /* Its place was taken, or its answer came with a snapshot: the
-             * state knows the outcome, a retry with the same id asks it. */
-            refuse_one(p, ERR_UNKNOWN_OUTCOME,
-                       "leadership changed before the answer was known: retry with the same "
-                       "request id");
-        }
+    struct proposal *p = take_proposal(m, index);
+    if (p == NULL) {
+        return;
+    }
+    if (p->term == term && results->count > 0) {
+        resolve_one(m, p, results);
         mem_free(p);
+    } else {
+        refuse_unknown(p);
+    }
+}
+
+void member_resolve_installed(struct member *m, uint64_t index)
+{
+    while (m->proposals_first != NULL && m->proposals_first->index <= index) {
+        refuse_unknown(pop_proposal(m));
     }
 }
 
@@ -366,18 +399,8 @@ void member_lost_from(struct member *m, uint64_t index)
 
 void member_refuse_proposal(struct member *m, uint64_t index, enum err_code code, const char *text)
 {
-    struct proposal **link = &m->proposals_first;
-    struct proposal *before = NULL;
-    while (*link != NULL && (*link)->index != index) {
-        before = *link;
-        link = &before->next;
-    }
-    struct proposal *p = *link;
+    struct proposal *p = take_proposal(m, index);
     CHECK(p != NULL);
-    *link = p->next;
-    if (m->proposals_last == p) {
-        m->proposals_last = before;
-    }
     refuse_one(p, code, text);
     mem_free(p);
 }

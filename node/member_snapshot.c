@@ -400,8 +400,7 @@ static void installed(struct member *m, const struct install *t)
     log_info(m->log, "node", "installed", "index=%" PRIu64 " bytes=%" PRIu64, index, t->bytes);
     member_install_close(m);
     member_say(m, "%s", "");
-    static const struct tsdb_results none;
-    member_resolve(m, index, 0, &none);
+    member_resolve_installed(m, index);
     if (m->founding != NULL) {
         founding_set_holds_entries(m->founding);
     }
