@@ -34,7 +34,7 @@ static size_t voters_needed(size_t voters, bool hidden)
     if (WEAK(C23_COUNT)) {
         return others > 1 ? others - 1 : 1;
     }
-    if (WEAK(C23_EVEN) || (voters <= 2 && !hidden)) {
+    if (!hidden && (voters <= 2 || WEAK(C23_EVEN))) {
         return others;
     }
     return majority;

@@ -1,179 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Plain Raft on the nodes of repair_lab.h, with an observer that knows
  * everything: who committed, voted, led and applied what. For random tests of
- * repair.h; a model, not the replica: fixed members, one message at a time,
- * messages late or lost. A leader is as forgetful and as stubborn as libraft's:
- * what a follower once acknowledged it counts for ever (repair.h, C2).
+ * repair.h; a model, not the replica: one message at a time, messages late or
+ * lost, members that change by one step. A leader is as stubborn as libraft's:
+ * what a follower once acknowledged it counts for ever.
  *
  * Include repair_weakened.h before. The first broken rule is in 'failure'. */
 #ifndef TIDEMARK_RAFT_TEST_REPAIR_CLUSTER_H
 #define TIDEMARK_RAFT_TEST_REPAIR_CLUSTER_H
 
-#include "raft/test/repair_lab.h"
-
-enum {
-    CLUSTER_NODES = 7,
-    CLUSTER_LOG = 40,
-    CLUSTER_TERMS = 250,
-    CLUSTER_MESSAGES = 24,
-    CLUSTER_BATCH = 4,
-    CLUSTER_ECHOES = 8,
-    CLUSTER_DIRECT = 64,
-};
-
-#define CLUSTER_NO_TERM UINT64_MAX
-
-enum cluster_role { CLUSTER_FOLLOWER, CLUSTER_CANDIDATE, CLUSTER_LEADER };
-
-struct member {
-    struct lab_node *lab;
-    bool running; /* Raft; else it is down, or repairs */
-    enum cluster_role role;
-    uint64_t term_seen; /* of lab->term: a higher one there means a promise to a repair */
-    uint64_t vote;
-    uint64_t commit;
-    uint64_t applied;
-    uint64_t persisted;
-    uint64_t acknowledged; /* to the leader followed */
-    unsigned votes;        /* bits */
-    uint64_t match[CLUSTER_NODES];
-    uint64_t next[CLUSTER_NODES];
-    struct lab_slot disk[CLUSTER_LOG + 2]; /* what is synced */
-    uint64_t disk_last;
-    struct lab_slot truth[CLUSTER_LOG + 2]; /* what a hole held */
-    uint64_t snapshot_best;                 /* highest that was ever durable */
-    bool was_damaged;
-    bool was_rotten;
-};
-
-enum cluster_type { VOTE, VOTE_RESULT, APPEND, APPEND_RESULT, INSTALL };
-
-struct cluster_message {
-    enum cluster_type type;
-    size_t from;
-    size_t to;
-    uint64_t term;
-    uint64_t index; /* VOTE: last. APPEND: before the entries. INSTALL. RESULT: accepted up to */
-    uint64_t index_term;
-    uint64_t commit;
-    bool ok;
-    uint64_t rejected;
-    uint64_t last;
-    size_t count;
-    struct lab_slot entries[CLUSTER_BATCH];
-};
-
-struct cluster {
-    struct lab *lab;
-    struct random random;
-    size_t voters;
-    size_t nodes; /* the rest are standbys */
-    uint64_t log_cap;
-    bool stubborn; /* old leaders live on; see test_repair_cluster.c */
-    bool healing;  /* no more faults: messages arrive at once */
-    struct member members[CLUSTER_NODES];
-    struct cluster_message messages[CLUSTER_MESSAGES];
-    size_t message_count;
-    struct cluster_message direct[CLUSTER_DIRECT]; /* that arrive at once */
-    size_t direct_count;
-    unsigned group[CLUSTER_NODES];             /* links inside a group work */
-    struct lab_message echoes[CLUSTER_ECHOES]; /* answers to repairs, to come once more */
-
-    struct lab_slot committed[CLUSTER_LOG + 2];
-    uint64_t committed_in[CLUSTER_LOG + 2]; /* term of the leader that committed it */
-    struct lab_slot applied[CLUSTER_LOG + 2];
-    size_t leader_of[CLUSTER_TERMS + 1]; /* node + 1 */
-    size_t voted[CLUSTER_NODES][CLUSTER_TERMS + 1];
-    const char *failure;
-    uint64_t failure_index;
-    bool trace;
-    unsigned repairs; /* that ended */
-};
-
-#define CLUSTER_TRACE(c, ...) ((c)->trace ? (void)printf(__VA_ARGS__) : (void)0)
-
-static inline void cluster_fail(struct cluster *c, const char *failure, uint64_t index)
-{
-    if (c->failure == NULL) {
-        c->failure = failure;
-        c->failure_index = index;
-    }
-}
-
-static inline uint64_t below(struct cluster *c, uint64_t limit)
-{
-    return random_below(&c->random, limit);
-}
-
-/* ---- a node's log ---- */
-
-static inline uint64_t member_base(const struct member *m)
-{
-    uint64_t cut = m->lab->first - 1;
-    return m->lab->snapshot_index > cut ? m->lab->snapshot_index : cut;
-}
-
-static inline uint64_t member_last(const struct member *m)
-{
-    uint64_t base = member_base(m);
-    return m->lab->last > base ? m->lab->last : base;
-}
-
-static inline uint64_t member_term_at(const struct member *m, uint64_t index)
-{
-    const struct lab_node *n = m->lab;
-    if (index == 0) {
-        return 0;
-    }
-    if (index == n->snapshot_index) {
-        return n->snapshot_term;
-    }
-    if (index == n->first - 1) {
-        return n->cut_term;
-    }
-    bool known = index >= n->first && index <= n->last &&
-                 (n->log[index].slot.kind == SLOT_WHOLE || n->log[index].slot.kind == SLOT_DAMAGED);
-    return known ? n->log[index].slot.term : CLUSTER_NO_TERM;
-}
-
-static inline void member_sync(struct member *m)
-{
-    for (uint64_t i = 0; i <= CLUSTER_LOG; i++) {
-        m->disk[i] = m->lab->log[i];
-    }
-    m->disk_last = m->lab->last;
-    m->persisted = member_last(m);
-}
-
-static inline void member_put(struct member *m, uint64_t index, struct lab_slot slot)
-{
-    struct lab_node *n = m->lab;
-    CHECK(index <= CLUSTER_LOG);
-    CHECK(index == n->first || index <= n->last + 1);
-    for (uint64_t i = index; i <= n->last; i++) {
-        n->log[i] = (struct lab_slot){0};
-    }
-    n->log[index] = slot;
-    n->last = index;
-    m->persisted = m->persisted >= index ? index - 1 : m->persisted;
-    m->acknowledged = m->acknowledged >= index ? index - 1 : m->acknowledged;
-}
-
-static inline bool same_entry(struct lab_slot a, struct lab_slot b)
-{
-    return a.slot.term == b.slot.term && a.value == b.value;
-}
-
-/* The entry, whole in the log or inside a checkpoint. */
-static inline bool member_holds(const struct member *m, uint64_t index, struct lab_slot slot)
-{
-    const struct lab_node *n = m->lab;
-    if (n->snapshot_index >= index) {
-        return true;
-    }
-    return index >= n->first && index <= n->last && n->log[index].slot.kind == SLOT_WHOLE &&
-           same_entry(n->log[index], slot);
-}
+#include "raft/test/repair_cluster_node.h"
 
 /* ---- the observer ---- */
 
@@ -186,6 +22,9 @@ static inline void observe_commit(struct cluster *c, struct member *m, uint64_t 
         if (c->committed[i].value == 0) {
             c->committed[i] = m->lab->log[i];
             c->committed_in[i] = m->lab->term;
+            if (c->committed[i].slot.type == ENTRY_CHANGE) {
+                c->change_committed = find_change(c, i, c->committed[i].slot.term);
+            }
         } else if (!same_entry(c->committed[i], m->lab->log[i])) {
             cluster_fail(c, "two entries committed at one index", i);
         }
@@ -344,31 +183,6 @@ static inline void cluster_post_late(struct cluster *c)
 
 /* ---- elections ---- */
 
-static inline void cluster_elect(struct cluster *c, size_t x)
-{
-    struct member *m = &c->members[x];
-    if (m->lab->term >= CLUSTER_TERMS - 10 || !m->running || x >= c->voters) {
-        return;
-    }
-    member_set_term(m, m->lab->term + 1, x + 1);
-    member_calm(m);
-    observe_vote(c, x, x);
-    m->role = CLUSTER_CANDIDATE;
-    m->votes = 1U << x;
-    struct cluster_message request = {.type = VOTE,
-                                      .from = x,
-                                      .term = m->lab->term,
-                                      .index = member_last(m),
-                                      .index_term = member_term_at(m, member_last(m))};
-    CLUSTER_TRACE(c, "    %zu stands in term %" PRIu64 "\n", x, request.term);
-    for (size_t p = 0; p < c->voters; p++) {
-        if (p != x && m->running && m->role == CLUSTER_CANDIDATE && m->lab->term == request.term) {
-            request.to = p;
-            cluster_post(c, &request);
-        }
-    }
-}
-
 static inline void cluster_lead(struct cluster *c, size_t x)
 {
     struct member *m = &c->members[x];
@@ -394,9 +208,44 @@ static inline void cluster_submit(struct cluster *c, size_t x)
     struct member *m = &c->members[x];
     if (member_last(m) + 1 < CLUSTER_LOG) {
         uint64_t index = member_last(m) + 1;
-        member_put(m, index, new_entry(m, x, index));
+        member_put(c, m, index, new_entry(m, x, index));
         CLUSTER_TRACE(c, "    %zu appends %" PRIu64 ":%" PRIu64 "\n", x, index, m->lab->term);
     }
+}
+
+/* A majority makes it the leader. */
+static inline void on_votes(struct cluster *c, struct member *m)
+{
+    if (m->role == CLUSTER_CANDIDATE && member_sees_majority(c, m, m->votes)) {
+        cluster_lead(c, m->lab->number);
+        cluster_submit(c, m->lab->number); /* the barrier of a new leader */
+    }
+}
+
+static inline void cluster_elect(struct cluster *c, size_t x)
+{
+    struct member *m = &c->members[x];
+    if (m->lab->term >= CLUSTER_TERMS - 10 || !m->running || !member_sees_voter(m, x)) {
+        return;
+    }
+    member_set_term(m, m->lab->term + 1, x + 1);
+    member_calm(m);
+    observe_vote(c, x, x);
+    m->role = CLUSTER_CANDIDATE;
+    m->votes = 1U << x;
+    struct cluster_message request = {.type = VOTE,
+                                      .from = x,
+                                      .term = m->lab->term,
+                                      .index = member_last(m),
+                                      .index_term = member_term_at(m, member_last(m))};
+    CLUSTER_TRACE(c, "    %zu stands in term %" PRIu64 "\n", x, request.term);
+    for (size_t p = 0; p < c->nodes; p++) {
+        if (p != x && member_sees_voter(m, p)) {
+            request.to = p;
+            cluster_post(c, &request);
+        }
+    }
+    on_votes(c, m);
 }
 
 static inline void on_vote(struct cluster *c, const struct cluster_message *v)
@@ -426,14 +275,7 @@ static inline void on_vote_result(struct cluster *c, const struct cluster_messag
         return;
     }
     m->votes |= 1U << r->from;
-    size_t count = 0;
-    for (size_t p = 0; p < c->voters; p++) {
-        count += m->votes >> p & 1U;
-    }
-    if (count >= c->voters / 2 + 1) {
-        cluster_lead(c, r->to);
-        cluster_submit(c, r->to); /* the barrier of a new leader */
-    }
+    on_votes(c, m);
 }
 
 /* ---- replication ---- */
@@ -442,14 +284,14 @@ static inline void leader_advance(struct cluster *c, struct member *m)
 {
     m->match[m->lab->number] = m->persisted;
     for (uint64_t i = member_last(m); i > m->commit; i--) {
-        size_t count = 0;
+        unsigned holders = 0;
         if (member_term_at(m, i) != m->lab->term) {
             return;
         }
-        for (size_t p = 0; p < c->voters; p++) {
-            count += m->match[p] >= i;
+        for (size_t p = 0; p < c->nodes; p++) {
+            holders |= m->match[p] >= i ? 1U << p : 0;
         }
-        if (count >= c->voters / 2 + 1) {
+        if (member_sees_majority(c, m, holders)) {
             CLUSTER_TRACE(c, "    %zu commits up to %" PRIu64 "\n", m->lab->number, i);
             observe_commit(c, m, m->commit + 1, i);
             m->commit = i;
@@ -517,6 +359,19 @@ static inline void cluster_replicate(struct cluster *c, size_t x, size_t to)
     cluster_post(c, &a);
 }
 
+/* Of a checkpoint at 'index' that this node has. */
+static inline const struct configuration *snapshot_configuration(const struct member *m,
+                                                                 uint64_t index)
+{
+    const struct configuration *best = NULL;
+    for (size_t i = 0; i < m->lab->configuration_count; i++) {
+        const struct configuration *at = &m->lab->configurations[i];
+        best = at->index <= index ? at : best;
+    }
+    CHECK(best != NULL);
+    return best;
+}
+
 static inline void on_install(struct cluster *c, const struct cluster_message *a)
 {
     struct member *m = &c->members[a->to];
@@ -532,6 +387,8 @@ static inline void on_install(struct cluster *c, const struct cluster_message *a
         n->first = a->index + 1;
         n->cut_term = a->index_term;
         n->last = a->index;
+        n->configuration_count = 0;
+        lab_add_configuration(n, snapshot_configuration(&c->members[a->from], a->index));
         member_sync(m);
         m->snapshot_best = a->index > m->snapshot_best ? a->index : m->snapshot_best;
         m->applied = a->index;
@@ -568,7 +425,7 @@ static inline bool take_appended(struct cluster *c, struct member *m,
             cluster_fail(c, "an entry is sent for one that is committed", i);
             return false;
         }
-        member_put(m, i, a->entries[k]);
+        member_put(c, m, i, a->entries[k]);
         *fresh = true;
     }
     return true;
@@ -654,6 +511,73 @@ static inline void cluster_deliver(struct cluster *c, const struct cluster_messa
         on_append_result(c, m);
         break;
     }
+}
+
+/* One step from what is in force: adds a standby, moves a server up or down, or
+ * removes it; never the leader itself. False: this step can't be made. */
+static inline bool change_of(const struct member *m, const struct member *target, uint64_t choice,
+                             struct configuration *next)
+{
+    uint64_t id = target->lab->id;
+    size_t at = 0;
+    const struct configuration *now = member_configuration(m);
+    if (now == NULL) {
+        return false;
+    }
+    *next = *now;
+    while (at < next->count && next->servers[at].id != id) {
+        at++;
+    }
+    if (at == next->count) {
+        if (!target->was_removed) {
+            lab_add_server(next, id, SERVER_STANDBY);
+        }
+        return !target->was_removed;
+    }
+    if (choice > 0) {
+        bool voter = next->servers[at].role == SERVER_VOTER;
+        next->servers[at].role = voter ? SERVER_STANDBY : SERVER_VOTER;
+        return true;
+    }
+    for (size_t i = at; i + 1 < next->count; i++) {
+        next->servers[i] = next->servers[i + 1];
+    }
+    next->count--;
+    return true;
+}
+
+/* The last change is committed and at a majority of the old and the new voters
+ * (safety.md B5), and so is an entry of this leader. */
+static inline void cluster_change_members(struct cluster *c, size_t x, size_t target)
+{
+    struct member *m = &c->members[x];
+    struct configuration next;
+    uint64_t index = member_last(m) + 1;
+    uint64_t latest = member_configuration(m) == NULL ? 0 : member_configuration(m)->index;
+    bool ready = x != target && c->change_count < CLUSTER_CHANGES && index + 1 < CLUSTER_LOG &&
+                 latest <= m->commit && member_term_at(m, m->commit) == m->lab->term;
+    if (!ready || !change_of(m, &c->members[target], below(c, 3), &next)) {
+        return;
+    }
+    unsigned holders = 0;
+    for (size_t p = 0; p < c->nodes; p++) {
+        holders |= m->match[p] >= latest ? 1U << p : 0;
+    }
+    next.index = index;
+    size_t found = 0;
+    for (size_t p = 0; p < c->nodes; p++) {
+        found += configuration_is_voter(&next, p + 1) && (holders >> p & 1U) != 0;
+    }
+    if (!member_sees_majority(c, m, holders) || found <= configuration_voters(&next) / 2) {
+        return;
+    }
+    c->members[target].was_removed |= configuration_find(&next, target + 1) == NULL;
+    c->changes[c->change_count++] = (struct cluster_change){m->lab->term, next};
+    struct lab_slot slot = {{.kind = SLOT_WHOLE, .term = m->lab->term, .type = ENTRY_CHANGE},
+                            lab_value(index, m->lab->term)};
+    member_put(c, m, index, slot);
+    CLUSTER_TRACE(c, "    %zu changes members at %" PRIu64 ":%" PRIu64 ", %zu voters\n", x, index,
+                  m->lab->term, configuration_voters(&next));
 }
 
 /* Delivers what arrives at once, and what is sent in answer. */

@@ -8,168 +8,8 @@
  *   TIDEMARK_WEAK=NAME     with a weaker rule (repair_weak.h): how many seeds until it fails */
 #include "raft/test/repair_weakened.h"
 
-#include "raft/test/repair_cluster.h"
+#include "raft/test/repair_cluster_life.h"
 #include "testkit/test.h"
-
-/* ---- life of a node ---- */
-
-static void tell_peers(struct cluster *c)
-{
-    for (size_t a = 0; a < c->nodes; a++) {
-        for (size_t b = 0; b < c->nodes; b++) {
-            c->lab->cut[a][b] = !cluster_linked(c, a, b);
-        }
-    }
-    for (size_t x = 0; x < c->nodes; x++) {
-        lab_tell_peers(c->lab, c->members[x].lab);
-    }
-}
-
-static void launch(struct cluster *c, size_t x)
-{
-    struct member *m = &c->members[x];
-    uint64_t term = 0;
-    m->running = true;
-    member_calm(m);
-    member_sync(m);
-    m->commit = m->lab->snapshot_index;
-    m->applied = m->lab->snapshot_index;
-    for (uint64_t i = member_base(m) + 1; i <= m->lab->last; i++) {
-        if (m->lab->log[i].slot.term < term) {
-            cluster_fail(c, "terms fall in the log of a node that starts", i);
-        }
-        term = m->lab->log[i].slot.term;
-    }
-    CLUSTER_TRACE(c, "    %zu starts\n", x);
-}
-
-/* After anything that a repair may have done. */
-static void notice(struct cluster *c)
-{
-    cluster_notice_terms(c);
-    for (size_t x = 0; x < c->nodes; x++) {
-        struct member *m = &c->members[x];
-        if (m->lab->snapshot_index > m->snapshot_best) {
-            m->snapshot_best = m->lab->snapshot_index;
-        }
-        if (m->lab->up && !m->running) {
-            member_sync(m); /* a repair writes durably */
-            if (m->lab->repair == NULL) {
-                c->repairs++;
-                launch(c, x);
-            }
-        }
-    }
-}
-
-static void start(struct cluster *c, size_t x)
-{
-    struct member *m = &c->members[x];
-    member_sync(m); /* safety.md A6 */
-    member_calm(m);
-    bool whole = lab_is_whole(m->lab);
-    lab_start(c->lab, m->lab);
-    if (whole) {
-        launch(c, x);
-    } else {
-        CLUSTER_TRACE(c, "    %zu repairs\n", x);
-    }
-    tell_peers(c);
-    notice(c);
-}
-
-static void forget_messages_to(struct cluster *c, size_t x)
-{
-    size_t kept = 0;
-    for (size_t i = 0; i < c->message_count; i++) {
-        if (c->messages[i].to != x) {
-            c->messages[kept++] = c->messages[i];
-        }
-    }
-    c->message_count = kept;
-}
-
-static void stop(struct cluster *c, size_t x, bool power)
-{
-    struct member *m = &c->members[x];
-    if (power) { /* what was not synced may be gone */
-        for (uint64_t i = 0; i <= CLUSTER_LOG; i++) {
-            m->lab->log[i] = m->disk[i];
-        }
-        m->lab->last = m->disk_last;
-    }
-    if (m->lab->up) {
-        CLUSTER_TRACE(c, "    %zu: %s\n", x, power ? "power failure" : "killed");
-        forget_messages_to(c, x);
-        lab_stop(m->lab);
-        member_calm(m);
-        m->running = false;
-        tell_peers(c);
-        notice(c);
-    }
-}
-
-/* Of a node that is down: one slot goes bad, or the end is lost. */
-static void damage(struct cluster *c, size_t x, uint64_t unknown_of_3)
-{
-    struct member *m = &c->members[x];
-    struct lab_node *n = m->lab;
-    uint64_t base = member_base(m);
-    if (n->last <= base) {
-        return;
-    }
-    uint64_t i = below(c, 2) == 0 ? n->last : base + 1 + below(c, n->last - base);
-    bool unknown = below(c, 3) < unknown_of_3;
-    m->was_damaged = true;
-    if (unknown && below(c, 6) == 0) { /* all from there on, and that there was any */
-        CLUSTER_TRACE(c, "    %zu: what followed %" PRIu64 " is lost\n", x, i - 1);
-        for (uint64_t k = i; k <= n->last; k++) {
-            n->log[k] = (struct lab_slot){0};
-        }
-        n->last = i - 1;
-        n->end_unknown = true;
-        member_sync(m);
-        return;
-    }
-    if (n->log[i].slot.kind == SLOT_WHOLE) {
-        m->truth[i] = n->log[i];
-    }
-    if (unknown) {
-        lab_lose(n, i);
-    } else if (n->log[i].slot.kind == SLOT_WHOLE) {
-        lab_damage(n, i);
-    }
-    CLUSTER_TRACE(c, "    %zu: %" PRIu64 " is %s\n", x, i, unknown ? "lost" : "damaged");
-    member_sync(m);
-}
-
-static void checkpoint(struct cluster *c, struct member *m)
-{
-    if (m->applied > member_base(m) && m->applied <= m->persisted) {
-        m->lab->snapshot_term = member_term_at(m, m->applied);
-        m->lab->snapshot_index = m->applied;
-        m->snapshot_best = m->applied > m->snapshot_best ? m->applied : m->snapshot_best;
-        CLUSTER_TRACE(c, "    %zu takes checkpoint %" PRIu64 "\n", m->lab->number, m->applied);
-    }
-}
-
-/* Up to what a majority of voters has in durable checkpoints (safety.md E3). */
-static void cut(struct cluster *c, struct member *m)
-{
-    for (uint64_t i = m->lab->snapshot_index; i >= m->lab->first && i > 0; i--) {
-        size_t count = 0;
-        for (size_t p = 0; p < c->voters; p++) {
-            count += c->members[p].snapshot_best >= i;
-        }
-        uint64_t term = member_term_at(m, i);
-        if (count >= c->voters / 2 + 1 && term != CLUSTER_NO_TERM && i <= m->lab->last) {
-            m->lab->first = i + 1;
-            m->lab->cut_term = term;
-            CLUSTER_TRACE(c, "    %zu cuts its log up to %" PRIu64 "\n", m->lab->number, i);
-            return;
-        }
-    }
-}
 
 /* ---- one step ---- */
 
@@ -222,7 +62,7 @@ static void replicate_some(struct cluster *c, size_t x)
 {
     for (uint64_t k = 1 + below(c, 3); k > 0 && is_leader(&c->members[x]); k--) {
         size_t to = below(c, c->nodes);
-        if (to != x) {
+        if (to != x && member_sees(&c->members[x], to)) {
             cluster_replicate(c, x, to);
             cluster_settle(c);
         }
@@ -327,6 +167,7 @@ static void rot(struct cluster *c, size_t x)
 enum step {
     STEP_ELECT,
     STEP_SUBMIT,
+    STEP_CHANGE,
     STEP_REPLICATE,
     STEP_LATE,
     STEP_SYNC,
@@ -382,6 +223,9 @@ static void step_on(struct cluster *c, enum step step, size_t x, uint64_t unknow
             }
         }
         break;
+    case STEP_CHANGE:
+        cluster_change_members(c, x, below(c, c->nodes));
+        break;
     case STEP_REPLICATE:
         replicate_some(c, x);
         break;
@@ -434,10 +278,10 @@ static void links(struct cluster *c)
 static void play_step(struct cluster *c, enum step step, uint64_t unknown_of_3)
 {
     static bool (*const fits[STEP_COUNT])(const struct member *m) = {
-        [STEP_ELECT] = is_running,  [STEP_SUBMIT] = is_leader, [STEP_REPLICATE] = is_leader,
-        [STEP_SYNC] = is_unsynced,  [STEP_DAMAGE] = is_down,   [STEP_START] = is_down,
-        [STEP_TICK] = is_repairing, [STEP_CUT] = is_running,   [STEP_CHECKPOINT] = is_running,
-        [STEP_ROT] = is_down,       [STEP_CALM] = is_running,
+        [STEP_ELECT] = is_running,      [STEP_SUBMIT] = is_leader,  [STEP_CHANGE] = is_leader,
+        [STEP_REPLICATE] = is_leader,   [STEP_SYNC] = is_unsynced,  [STEP_DAMAGE] = is_down,
+        [STEP_START] = is_down,         [STEP_TICK] = is_repairing, [STEP_CUT] = is_running,
+        [STEP_CHECKPOINT] = is_running, [STEP_ROT] = is_down,       [STEP_CALM] = is_running,
     };
     if (fits[step] != NULL) {
         size_t x = pick(c, fits[step]);
@@ -491,7 +335,7 @@ static void observe_copies(struct cluster *c, struct totals *t)
             held = held || member_holds(&c->members[x], i, c->committed[i]);
         }
         gone = gone || !held;
-        if (!held && damaged < c->voters / 2 + 1 && rotten < c->voters / 2 + 1) {
+        if (!held && !c->changing && damaged < c->voters / 2 + 1 && rotten < c->voters / 2 + 1) {
             cluster_fail(c, "a committed entry has no copy left", i);
         }
     }
@@ -502,17 +346,21 @@ static bool is_healed(const struct cluster *c)
 {
     const struct member *leader = NULL;
     for (size_t x = 0; x < c->nodes; x++) {
-        if (!c->members[x].running) {
-            return false;
-        }
-        leader = is_leader(&c->members[x]) ? &c->members[x] : leader;
+        leader = is_leader(&c->members[x]) &&
+                         (leader == NULL || c->members[x].lab->term > leader->lab->term)
+                     ? &c->members[x]
+                     : leader;
     }
     if (leader == NULL || leader->commit != member_last(leader)) {
         return false;
     }
     for (size_t x = 0; x < c->nodes; x++) {
         const struct member *m = &c->members[x];
-        if (member_last(m) != member_last(leader) || m->lab->term != leader->lab->term ||
+        if (!member_sees(leader, x)) {
+            continue; /* removed, or never added */
+        }
+        if (!m->running || member_last(m) != member_last(leader) ||
+            m->lab->term != leader->lab->term ||
             member_term_at(m, member_last(m)) != member_term_at(leader, member_last(m))) {
             return false;
         }
@@ -520,27 +368,45 @@ static bool is_healed(const struct cluster *c)
     return true;
 }
 
+/* Running nodes, as bits. */
+static unsigned running_nodes(const struct cluster *c)
+{
+    unsigned nodes = 0;
+    for (size_t x = 0; x < c->nodes; x++) {
+        nodes |= c->members[x].running ? 1U << x : 0;
+    }
+    return nodes;
+}
+
+/* A leader without a majority, and those who follow it. */
+static void give_up(struct cluster *c, size_t x)
+{
+    for (size_t p = 0; p < c->nodes; p++) {
+        if (p == x || c->members[p].lab->leader == x + 1) {
+            member_calm(&c->members[p]);
+        }
+    }
+}
+
 static size_t find_leader(struct cluster *c, size_t round)
 {
-    size_t up = 0;
     size_t leader = ANY;
-    for (size_t x = 0; x < c->voters; x++) {
+    unsigned running = running_nodes(c);
+    for (size_t x = 0; x < c->nodes; x++) {
         struct member *m = &c->members[x];
-        up += m->running;
+        if (is_leader(m) && !member_sees_majority(c, m, running)) {
+            give_up(c, x);
+        }
         bool later = leader == ANY || m->lab->term > c->members[leader].lab->term;
         leader = is_leader(m) && later ? x : leader;
     }
-    if (up < c->voters / 2 + 1) { /* leaders without a majority give up */
-        for (size_t x = 0; x < c->nodes; x++) {
-            member_calm(&c->members[x]);
+    for (size_t k = 0; k < 2 * c->nodes && leader == ANY; k++) {
+        size_t x = (k + round) % c->nodes;
+        if (member_sees_majority(c, &c->members[x], running)) {
+            cluster_elect(c, x);
+            cluster_settle(c);
+            leader = is_leader(&c->members[x]) ? x : leader;
         }
-        return ANY;
-    }
-    for (size_t k = 0; k < 2 * c->voters && leader == ANY; k++) {
-        size_t x = (k + round) % c->voters;
-        cluster_elect(c, x);
-        cluster_settle(c);
-        leader = is_leader(&c->members[x]) ? x : leader;
     }
     return leader;
 }
@@ -562,7 +428,7 @@ static void serve(struct cluster *c, size_t x, size_t round)
         for (size_t p = 0; p < c->nodes && is_leader(m); p++) {
             const struct member *follower = &c->members[p];
             bool behind = m->match[p] < member_last(m) || follower->commit < m->commit || k == 0;
-            if (p != x && follower->running && behind) {
+            if (p != x && follower->running && behind && member_sees(m, p)) {
                 cluster_replicate(c, x, p);
                 cluster_settle(c);
             }
@@ -600,7 +466,9 @@ static void judge_waiting(struct cluster *c, struct totals *t)
     bool unknown = false;
     bool any = false;
     for (size_t x = 0; x < c->nodes; x++) {
-        if (!c->members[x].running) {
+        bool removed = c->change_committed != NULL && c->members[x].was_removed &&
+                       configuration_find(&c->change_committed->configuration, x + 1) == NULL;
+        if (!c->members[x].running && !removed) {
             any = true;
             could = could_be_repaired(c, x, &unknown) && could;
         }
@@ -654,12 +522,16 @@ static void open_cluster(struct cluster *c, uint64_t seed)
     c->stubborn = seed % 4 == 0;
     c->voters = c->stubborn ? 5 - below(c, 3) / 2 : 2 + below(c, 4);
     c->nodes = c->voters + (below(c, 4) == 0 ? 1 + below(c, 2) : 0);
+    c->changing = !c->stubborn && below(c, 3) == 0;
+    c->nodes = c->changing ? c->voters + 1 : c->nodes;
     c->log_cap = c->stubborn ? 2 + below(c, 2) : 3 + below(c, 6);
     c->lab = lab_open_long(c->nodes, CLUSTER_LOG + 1);
     c->lab->random = random_seeded(seed);
     struct configuration all = {0};
     for (size_t x = 0; x < c->nodes; x++) {
-        lab_add_server(&all, x + 1, x < c->voters ? SERVER_VOTER : SERVER_STANDBY);
+        if (x < c->voters || !c->changing) {
+            lab_add_server(&all, x + 1, x < c->voters ? SERVER_VOTER : SERVER_STANDBY);
+        }
     }
     lab_configure(c->lab, all);
     for (size_t x = 0; x < c->nodes; x++) {
@@ -694,6 +566,7 @@ static uint64_t weigh(struct cluster *c, uint64_t of_run[STEP_COUNT])
         bool needed = i <= STEP_LATE || i == STEP_START || i == STEP_REPAIR || i == STEP_TICK;
         of_run[i] = of_run[i] == 0 && needed ? weights[i] / 2 : of_run[i];
         of_run[i] = c->stubborn ? stubborn_weights[i] : of_run[i];
+        of_run[i] = i == STEP_CHANGE ? (c->changing ? 8 : 0) : of_run[i];
         sum += of_run[i];
     }
     return sum;
