@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/mem.h"
 #include "wal/wal_directory.h"
+#include "wal/wal_mutation.h"
 #include "wal/wal_recovery.h"
 #include "wal/wal_state.h"
 
@@ -460,7 +461,7 @@ enum err_code wal_cut(struct wal *w, uint64_t index, uint64_t term, struct err *
         return wal_reset(w, index, term, e);
     }
     /* What the records not yet synced replace is still needed if they are lost. */
-    code = wal_sync(w, e);
+    code = WAL_MUTATED(CUT_SYNC) ? ERR_OK : wal_sync(w, e);
     if (code != ERR_OK) {
         return code;
     }
@@ -473,6 +474,12 @@ enum err_code wal_cut(struct wal *w, uint64_t index, uint64_t term, struct err *
     extent.index_cut = index;
     extent.term_cut = term;
     extent.segment_first = segment_needed(w);
+    if (WAL_MUTATED(CUT_FIRST)) {
+        code = remove_segments(w, extent.segment_first, e);
+        if (code != ERR_OK) {
+            return code;
+        }
+    }
     code = wal_writer_set_extent(&w->writer, &extent, e);
     if (code != ERR_OK) {
         return err_wrap(e, "log %s: cutting", w->dir);

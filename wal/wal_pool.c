@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "wal/wal_mutation.h"
 
 enum { ZEROS_SIZE = 256 * 1024, NAME_DIGITS = 8 };
 
@@ -56,6 +57,23 @@ static void forget(struct wal_pool *p, size_t i)
     p->spares[i] = p->spares[--p->count];
 }
 
+static enum err_code open_spare(struct wal_pool *p, struct wal_spare *spare, struct err *e)
+{
+    char path[IO_PATH_MAX];
+    enum err_code code = spare_path(p, spare->number, path, e);
+    if (code == ERR_OK) {
+        code = io_open(p->io, path, IO_WRITE | IO_CREATE, &spare->file, e);
+    }
+    uint64_t size = 0;
+    if (code == ERR_OK) {
+        code = file_size(spare->file, &size, e);
+    }
+    if (code == ERR_OK && size > p->file_size) {
+        code = file_resize(spare->file, p->file_size, e);
+    }
+    return code;
+}
+
 enum err_code wal_pool_adopt(struct wal_pool *p, const char *name, bool *adopted, struct err *e)
 {
     *adopted = false;
@@ -70,7 +88,11 @@ enum err_code wal_pool_adopt(struct wal_pool *p, const char *name, bool *adopted
     }
     *adopted = true;
     if (p->count <= p->keep_max) {
-        (void)push(p, (uint32_t)number);
+        struct wal_spare *spare = push(p, (uint32_t)number);
+        if (WAL_MUTATED(TRUST_SPARES)) {
+            spare->zeroed = p->file_size;
+            return open_spare(p, spare, e);
+        }
         return ERR_OK;
     }
     char path[IO_PATH_MAX];
@@ -119,28 +141,16 @@ static void discard(struct wal_pool *p, size_t i)
     forget(p, i);
 }
 
-static enum err_code open_spare(struct wal_pool *p, struct wal_spare *spare, struct err *e)
-{
-    char path[IO_PATH_MAX];
-    enum err_code code = spare_path(p, spare->number, path, e);
-    if (code == ERR_OK) {
-        code = io_open(p->io, path, IO_WRITE | IO_CREATE, &spare->file, e);
-    }
-    uint64_t size = 0;
-    if (code == ERR_OK) {
-        code = file_size(spare->file, &size, e);
-    }
-    if (code == ERR_OK && size > p->file_size) {
-        code = file_resize(spare->file, p->file_size, e);
-    }
-    return code;
-}
-
 /* Writes zeros to one file, at most *budget bytes; syncs at its end. */
 static enum err_code zero(struct wal_pool *p, struct wal_spare *spare, uint64_t *budget,
                           struct err *e)
 {
     enum err_code code = spare->file == NULL ? open_spare(p, spare, e) : ERR_OK;
+    if (WAL_MUTATED(NO_ZEROS) && code == ERR_OK && spare->zeroed == 0) {
+        uint64_t size = 0;
+        code = file_size(spare->file, &size, e);
+        spare->zeroed = size;
+    }
     while (code == ERR_OK && spare->zeroed < p->file_size && *budget > 0) {
         uint64_t size = p->file_size - spare->zeroed;
         size = size < ZEROS_SIZE ? size : ZEROS_SIZE;

@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/mem.h"
 #include "wal/wal_directory.h"
+#include "wal/wal_mutation.h"
 #include "wal/wal_settle.h"
 
 struct recovery {
@@ -61,7 +62,7 @@ static enum err_code state_durable(struct recovery *r, struct err *e)
     const struct wal_scan scan = {.layout = r->w->layout, .segment = last, .reader = &r->reader};
     wal_scan_statements(&scan, &r->lsn_durable, &r->commit);
     writer->lsn_durable = r->lsn_durable;
-    if (r->lsn_durable == writer->extent.lsn_durable) {
+    if (r->lsn_durable == writer->extent.lsn_durable || WAL_MUTATED(EXTENT_DURABLE)) {
         return ERR_OK;
     }
     struct wal_extent extent = writer->extent;
@@ -93,7 +94,7 @@ static void keep_identifier(struct recovery *r, const struct wal_found *found)
         .term = found->record.term,
         .offset = (uint32_t)wal_lsn_offset(&r->w->layout, found->lsn),
         .type = found->record.type,
-        .framed = found->record.frame != 0,
+        .framed = found->record.frame != 0 && !WAL_MUTATED(NO_FRAME_BIT),
         .size = found->record.size,
         .payload_crc = found->record.payload_crc,
     };
@@ -140,6 +141,9 @@ static enum err_code replay_segment(struct recovery *r, uint64_t segment, struct
         r->report->segments_missing++;
         log_warn(w->log, "wal", "segment-missing", "dir=%s segment=%" PRIu64 " size=%" PRIu64,
                  w->dir, segment, r->reader.file_size);
+    }
+    if (r->reader.file == NULL && WAL_MUTATED(MISSING_IS_EMPTY)) {
+        return ERR_OK;
     }
     if (r->reader.file == NULL) {
         const struct wal_found unknown = {.verdict = WAL_UNKNOWN,

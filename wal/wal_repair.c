@@ -6,6 +6,7 @@
 #include "base/crc32c.h"
 #include "base/mem.h"
 #include "wal/wal_directory.h"
+#include "wal/wal_mutation.h"
 #include "wal/wal_state.h"
 
 /* --- in place: only what fits exactly (safety.md A8) --- */
@@ -90,7 +91,10 @@ static enum err_code fill_in_place(struct wal *w, const struct wal_hole *hole,
     }
     /* The side file says at the next open that this segment may show bytes that
      * were written and never synced, far below the durable position. */
-    enum err_code code = wal_directory_make_side(w, wal_lsn_segment(&w->layout, hole->lsn), e);
+    enum err_code code =
+        WAL_MUTATED(NO_SIDE_MARK)
+            ? ERR_OK
+            : wal_directory_make_side(w, wal_lsn_segment(&w->layout, hole->lsn), e);
     if (code != ERR_OK) {
         return code == ERR_NO_SPACE ? code : wal_break(w, e);
     }

@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "wal/wal_mutation.h"
 #include "wal/wal_replay_local.h"
 
 void wal_replay_init(struct wal_replay *r, const struct wal_layout *layout, bool local,
@@ -84,6 +85,9 @@ static void link_below(struct wal_replay *r, uint64_t index, uint64_t before)
         return;
     }
     uint64_t below = index - 1;
+    if (WAL_MUTATED(NO_BEFORE)) {
+        before = 0;
+    }
     if (before != 0 ? agrees(wal_table_at(r->table, below), before) : !pending) {
         return;
     }
@@ -232,6 +236,9 @@ static void replay_outside(struct wal_replay *r, const struct wal_found *s)
         /* What the log held then: identifiers say it as well as headers. */
         drop_from(r, record->index + 1, record->term);
     } else if (record->type == WAL_RECORD_DROP) {
+        if (WAL_MUTATED(NO_DROP)) {
+            return;
+        }
         drop_from(r, record->index, s->by_header ? record->before : 0);
     } else {
         link_below(r, record->index, s->by_header ? record->before : 0);
@@ -244,6 +251,13 @@ static void replay_raft(struct wal_replay *r, const struct wal_found *s)
 {
     const struct wal_record *record = &s->record;
     bool framed = record->frame != 0;
+    if (WAL_MUTATED(BELOW_CUT) && record->index <= r->table->cut) {
+        return;
+    }
+    if (WAL_MUTATED(FRAME_AT_ONCE) && wal_record_is_entry(record->type)) {
+        replay_outside(r, s);
+        return;
+    }
     if (framed && s->by_header && record->type != WAL_RECORD_BEGIN) {
         adopt_frame(r, record->frame);
     }
@@ -267,6 +281,9 @@ static void check_extent(struct wal_replay *r)
         return;
     }
     r->extent_checked = true;
+    if (WAL_MUTATED(NO_EXTENT_CHECK)) {
+        return;
+    }
     const struct wal_extent *x = &r->extent;
     if (r->sequence >= x->sequence_last) {
         return;
@@ -326,7 +343,7 @@ void wal_replay_slot(struct wal_replay *r, const struct wal_found *found)
         r->records_damaged++;
     }
     if (s.by_header) {
-        if (r->sequence != 0 && s.record.sequence != r->sequence + 1) {
+        if (r->sequence != 0 && s.record.sequence != r->sequence + 1 && !WAL_MUTATED(NO_SEQUENCE)) {
             wal_replay_lose(r, s.lsn);
         }
         r->sequence = s.record.sequence;
@@ -380,6 +397,9 @@ void wal_replay_end(struct wal_replay *r)
 {
     check_extent(r);
     close_frame(r);
+    if (WAL_MUTATED(END_KNOWN)) {
+        r->pending = false;
+    }
     if (r->local) {
         wal_replay_local_end(r);
     } else {

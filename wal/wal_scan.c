@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "wal/wal_mutation.h"
 
 /* Identifiers of the segment in order of offset, read when first needed. */
 struct identifiers {
@@ -28,7 +29,8 @@ static enum wal_record_check header_at(const struct wal_scan *scan, uint64_t off
 {
     const uint8_t *p = wal_reader_at(scan->reader, offset, WAL_RECORD_HEADER_SIZE);
     uint64_t lsn = wal_lsn_of(&scan->layout, scan->segment, offset);
-    if (wal_record_peek_lsn(p) != lsn || bytes_get_u32(p + 8) != scan->layout.log_key) {
+    if ((wal_record_peek_lsn(p) != lsn && !WAL_MUTATED(ANY_LSN)) ||
+        bytes_get_u32(p + 8) != scan->layout.log_key) {
         return WAL_RECORD_BAD;
     }
     enum wal_record_check check = wal_record_decode(p, r);
@@ -124,6 +126,9 @@ static enum wal_verdict judge_good_header(struct walk *w, uint64_t offset,
     if (!facts.payload_good && facts.in_file) {
         facts.zero_sector = wal_reader_zero_sector(s->reader, offset, size);
     }
+    if (WAL_MUTATED(NEVER_TORN)) {
+        facts.zero_sector = false;
+    }
     return wal_slot_judge(&facts);
 }
 
@@ -139,6 +144,9 @@ static enum wal_verdict judge_bad_header(struct walk *w, uint64_t offset, bool i
     };
     if (facts.in_file) {
         facts.zero_sector = wal_reader_zero_sector(s->reader, offset, WAL_RECORD_HEADER_SIZE);
+    }
+    if (WAL_MUTATED(NEVER_TORN)) {
+        facts.zero_sector = false;
     }
     return wal_slot_judge(&facts);
 }
@@ -156,7 +164,7 @@ static uint64_t next_candidate(struct wal_reader *reader, uint64_t offset)
 static uint64_t next_known(struct walk *w, uint64_t offset)
 {
     const struct wal_identifier *id = identifier_from(w, offset + WAL_RECORD_ALIGNMENT);
-    uint64_t limit = id == NULL ? w->size : id->offset;
+    uint64_t limit = id == NULL || WAL_MUTATED(NO_IDENTIFIERS) ? w->size : id->offset;
     for (uint64_t at = next_candidate(w->scan->reader, offset);
          at < limit && room_for_header(w, at); at = next_candidate(w->scan->reader, at)) {
         struct wal_record r;
@@ -196,8 +204,14 @@ static uint64_t step_bad_header(struct walk *w, uint64_t offset)
 {
     const struct wal_identifier *id = identifier_from(w, offset);
     bool identified = id != NULL && id->offset == offset;
+    if (WAL_MUTATED(NO_IDENTIFIERS)) {
+        identified = false;
+    }
     struct wal_found found = {.lsn = wal_lsn_of(&w->scan->layout, w->scan->segment, offset)};
     found.verdict = judge_bad_header(w, offset, identified);
+    if (WAL_MUTATED(BAD_IS_END)) {
+        found.verdict = WAL_TORN;
+    }
     switch (found.verdict) {
     case WAL_END:
         return 0;
@@ -245,6 +259,9 @@ static uint64_t step(struct walk *w, uint64_t offset)
     }
     found.lsn = found.record.lsn;
     found.verdict = judge_good_header(w, offset, &found.record);
+    if (WAL_MUTATED(BAD_IS_END) && found.verdict != WAL_WHOLE) {
+        found.verdict = WAL_TORN;
+    }
     if (found.verdict == WAL_TORN) {
         w->end->torn = true;
         measure_torn(w, offset);

@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "wal/wal_mutation.h"
 
 enum { CHUNK_SIZE = 256 * 1024, SECTOR_SIZE = 512 };
 
@@ -39,6 +40,9 @@ static enum err_code rewrite_chunk(struct file *file, uint64_t at, uint8_t *chun
 
 static enum err_code rewrite(struct file *file, uint64_t from, uint64_t to, struct err *e)
 {
+    if (WAL_MUTATED(NO_SETTLE)) {
+        return ERR_OK;
+    }
     uint8_t *chunk = mem_alloc(CHUNK_SIZE);
     enum err_code code = ERR_OK;
     for (uint64_t at = from; code == ERR_OK && at < to;) {
@@ -82,7 +86,7 @@ static enum err_code write_identifiers(struct wal_writer *w, const struct wal_se
                            WAL_SEGMENT_HEADER_SIZE + (uint64_t)page * WAL_IDENTIFIER_PAGE_SIZE,
                            w->page, WAL_IDENTIFIER_PAGE_SIZE, e);
     }
-    if (code == ERR_OK) {
+    if (code == ERR_OK && !WAL_MUTATED(IDENTIFIERS_STAY)) {
         code = zero(s->file, WAL_SEGMENT_HEADER_SIZE + (uint64_t)used * WAL_IDENTIFIER_PAGE_SIZE,
                     wal_segment_records_at(w->layout.segment_size), e);
     }
@@ -105,14 +109,14 @@ enum err_code wal_settle_segment(struct wal_writer *w, const struct wal_settle *
         }
     } else {
         code = rewrite(s->file, s->from, s->end, e);
-        if (code == ERR_OK) {
+        if (code == ERR_OK && !WAL_MUTATED(TORN_STAYS)) {
             code = zero(s->file, s->end, size, e);
         }
         if (code == ERR_OK) {
             code = write_identifiers(w, s, e);
         }
     }
-    return code == ERR_OK ? file_sync(s->file, e) : code;
+    return code == ERR_OK && !WAL_MUTATED(SETTLE_NO_SYNC) ? file_sync(s->file, e) : code;
 }
 
 enum err_code wal_settle_records(struct file *file, uint64_t segment_size, struct err *e)

@@ -8,6 +8,7 @@
 #include "base/crc32c.h"
 #include "base/limits.h"
 #include "base/mem.h"
+#include "wal/wal_mutation.h"
 
 /* Payloads up to this are copied beside their header; a larger one is a part of
  * its own. A copy of this size costs less than the kernel's work for a part. */
@@ -63,6 +64,11 @@ enum err_code wal_writer_set_extent(struct wal_writer *w, const struct wal_exten
 {
     CHECK(extent->segment_first <= extent->segment_last);
     CHECK(extent->index_cut >= w->extent.index_cut);
+    if (WAL_MUTATED(EXTENT_LATE) && extent->segment_last > w->extent.segment_last &&
+        extent->segment_first == w->extent.segment_first) {
+        w->extent = *extent; /* told with the next change */
+        return ERR_OK;
+    }
     if (w->extent_changed(w->context, extent, e) != ERR_OK) {
         return broken(w, e);
     }
@@ -120,7 +126,7 @@ static enum err_code add_identifier(struct wal_writer *w, uint32_t seed, const s
         .term = r->term,
         .offset = (uint32_t)wal_lsn_offset(&w->layout, r->lsn),
         .type = r->type,
-        .framed = r->frame != 0,
+        .framed = r->frame != 0 && !WAL_MUTATED(NO_FRAME_BIT),
         .size = r->size,
         .payload_crc = r->payload_crc,
     };
@@ -176,7 +182,7 @@ static enum err_code make_segment(struct wal_writer *w, uint64_t number, struct 
     if (code == ERR_OK) {
         code = file_sync(file, e);
     }
-    if (code == ERR_OK) {
+    if (code == ERR_OK && !WAL_MUTATED(SWITCH_DIR)) {
         code = io_sync_dir(w->io, w->dir, e);
     }
     if (code != ERR_OK) {
@@ -192,7 +198,10 @@ static enum err_code begin_segment(struct wal_writer *w, uint64_t number,
                                    const struct wal_extent *extent, struct err *e)
 {
     struct file *file;
-    enum err_code code = make_segment(w, number, &file, e);
+    enum err_code code = WAL_MUTATED(EXTENT_FIRST) ? wal_writer_set_extent(w, extent, e) : ERR_OK;
+    if (code == ERR_OK) {
+        code = make_segment(w, number, &file, e);
+    }
     if (code != ERR_OK) {
         return code;
     }
@@ -236,7 +245,7 @@ enum err_code wal_writer_switch(struct wal_writer *w, struct err *e)
     enum err_code code = ERR_OK;
     if (!w->sealed) {
         code = wal_writer_write_identifiers(w, e);
-        if (code == ERR_OK) {
+        if (code == ERR_OK && !WAL_MUTATED(SWITCH_SYNC)) {
             code = timed_sync(w, e);
         }
     }
@@ -333,7 +342,7 @@ static void complete(struct wal_writer *w, struct wal_draft *d, uint64_t lsn)
     r->payload_crc = crc32c_bytes(d->payload);
     r->sequence = ++w->sequence;
     r->commit = w->commit;
-    r->lsn_durable = w->lsn_durable;
+    r->lsn_durable = WAL_MUTATED(HEADER_DURABLE) ? 0 : w->lsn_durable;
     r->lsn = lsn;
     if (r->type == WAL_RECORD_BEGIN) {
         w->frame = r->sequence;

@@ -83,6 +83,8 @@ struct rl_step {
 struct rl_totals {
     uint64_t runs, opens, crashes, faults, residual, torn, holes, unknown, repairs, second_opens;
     uint64_t steps, segments;
+    uint64_t residual_by[RL_FAULT_COUNT];
+    uint64_t faults_by[RL_FAULT_COUNT];
 };
 
 struct rl {
@@ -591,6 +593,9 @@ static inline bool rl_lose_write(struct rl *r)
         fake_disk_stale(r->disk, image, path, offset, RL_SECTOR);
         rl_trace(r, "lost write %s %" PRIu64, path, offset);
         done = true;
+        if (rl_below(r, 3) != 0) {
+            rl_idle(r);
+        }
     }
     fake_disk_destroy(before);
     fake_disk_image_free(image);
@@ -615,6 +620,7 @@ static inline void rl_inject(struct rl *r)
     }
     if (r->faulted) {
         r->totals->faults++;
+        r->totals->faults_by[r->fault]++;
         r->broken = true; /* the process ends, and starts on this disk */
     }
 }

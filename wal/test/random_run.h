@@ -199,7 +199,8 @@ static inline bool rl_cycle(struct rl *r, bool *repaired, bool *over)
         return false;
     case RL_RESIDUAL:
         r->totals->residual++;
-        rl_trace(r, "residual of A4");
+        r->totals->residual_by[r->fault]++;
+        rl_trace(r, "residual of A4: %s", r->why);
         *over = true;
         return true;
     case RL_RIGHT:

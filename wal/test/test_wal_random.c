@@ -44,6 +44,11 @@ static void run_seeds(uint64_t first, uint64_t count, enum rl_fault fault)
                  ") repairs %" PRIu64 " steps %" PRIu64 " ",
                  totals.runs, totals.opens, totals.crashes, totals.faults, totals.residual,
                  totals.torn, totals.holes, totals.unknown, totals.repairs, totals.steps);
+    EXPECT(replay != 0 || fault == RL_NONE || totals.residual * 5 < totals.faults);
+    for (unsigned k = 1; k < RL_FAULT_COUNT && totals.faults > 0; k++) {
+        (void)printf("%s%s %" PRIu64 "/%" PRIu64, k == 1 ? "\n    residual: " : ", ",
+                     rl_fault_names[k], totals.residual_by[k], totals.faults_by[k]);
+    }
     EXPECT(totals.runs > 0 || replay != 0);
     EXPECT_UINT(bad, 0);
 }
