@@ -259,6 +259,14 @@ void member_start_request(struct member *m, struct member_request *r)
     note_deadline(&m->deadlines_ms, r);
 }
 
+/* What apply would refuse for certain costs no log; apply validates again (D4).
+ * A repeat is left to apply, which knows its first answer, unless memory is full. */
+static bool is_refused(struct member *m, const struct command *command, struct err *e)
+{
+    enum err_code code = tsdb_validate(m->db, command, e);
+    return code != ERR_OK && (command->session == 0 || code == ERR_FULL);
+}
+
 void member_propose(struct member *m, const struct command *command, struct member_request *r)
 {
     member_start_request(m, r);
@@ -271,6 +279,11 @@ void member_propose(struct member *m, const struct command *command, struct memb
                (m->state == MEMBER_LOCAL && !m->local_ready)) {
         member_reply_error(r, ERR_UNAVAILABLE, "%s", why_unavailable(m));
     } else if (m->state == MEMBER_LOCAL || member_is_leader(m)) {
+        struct err e;
+        if (is_refused(m, command, &e)) {
+            member_reply_error(r, e.code, "%s", e.text);
+            return;
+        }
         gather(m, command, r);
     } else {
         member_forward(m, command, r);
