@@ -226,15 +226,18 @@ static struct arguments *new_arguments(const struct cluster *c)
     return a;
 }
 
-static void put_peers(struct arguments *a, const struct cluster *c)
+/* The founders; a node that joins later names itself besides. */
+static void put_peers(struct arguments *a, const struct cluster *c, const struct node *n)
 {
     char peers[CLUSTER_NODES_MAX * ADDRESS_SIZE] = "";
     size_t used = 0;
-    for (size_t i = 0; i < c->options.founders; i++) {
-        used += (size_t)snprintf(peers + used, sizeof peers - used, "%s%s", i == 0 ? "" : ",",
-                                 c->nodes[i].peer_port.address);
+    for (size_t i = 0; i < c->count; i++) {
+        if (i < c->options.founders || &c->nodes[i] == n) {
+            used += (size_t)snprintf(peers + used, sizeof peers - used, "%s%s",
+                                     used == 0 ? "" : ",", c->nodes[i].peer_port.address);
+        }
     }
-    if (used > 0) {
+    if (c->options.founders > 0) {
         put(a, "--peers=", peers);
     }
 }
@@ -248,7 +251,7 @@ static struct arguments *arguments_of(const struct cluster *c, const struct node
     put(a, "--listen-peer=", n->peer_port.address);
     put(a, "--wal-segment-size=", "4MiB");
     put(a, "--drain-limit=", "10s");
-    put_peers(a, c);
+    put_peers(a, c, n);
     put_all(a, c->options.flags);
     return a;
 }

@@ -16,7 +16,7 @@ enum {
     ROWS = 5,
     WRITERS_MAX = 32,
     DEPTH_MAX = 32, /* below LIMIT_SESSION_ANSWERS */
-    TRY_LIMIT_MS = 1000,
+    TRY_LIMIT_MS = 500,
     LARGE_TRY_LIMIT_MS = 10000,
     BACKOFF_MIN_MS = 5,
     BACKOFF_MAX_MS = 50,

@@ -13,6 +13,7 @@ struct admin_call {
     struct buf request;
     struct buf answer;
     uint64_t index;      /* SetSetting: where it took effect */
+    bool checkpoint;     /* SetSetting: one is due before the answer */
     uint64_t started_ms; /* Checkpoint */
     enum err_code code;
     struct err err;
@@ -292,6 +293,8 @@ static void work_nothing(struct job *job)
     (void)job;
 }
 
+static void done_level_checkpoint(struct member_request *r, const struct member_reply *reply);
+
 static void done_hop(struct job *job)
 {
     struct admin_call *a = (struct admin_call *)call_of_job(job);
@@ -299,9 +302,31 @@ static void done_hop(struct job *job)
         (void)call_is_over(&a->call);
         return;
     }
-    a->call.request.done = done_visible;
     a->call.asked = true;
+    if (a->checkpoint) {
+        a->checkpoint = false;
+        a->call.request.done = done_level_checkpoint;
+        member_checkpoint(a->call.service->member, &a->call.request);
+        return;
+    }
+    a->call.request.done = done_visible;
     member_read(a->call.service->member, true, a->index, &a->call.request);
+}
+
+/* Rows of a level that did not log them are in parts before the change of the
+ * level is answered: from then on the promise of the new level holds for all. */
+static void done_level_checkpoint(struct member_request *r, const struct member_reply *reply)
+{
+    struct admin_call *a = (struct admin_call *)r;
+    call_answered(&a->call);
+    if (reply->code != ERR_OK) {
+        char text[ERR_TEXT_SIZE];
+        (void)snprintf(text, sizeof text, "the level is changed, but not the checkpoint made: %s",
+                       reply->text);
+        call_fail(&a->call, reply->code, text, reply->leader);
+    } else {
+        call_submit(&a->call, LANE_APPLY, work_nothing, done_hop);
+    }
 }
 
 static void done_set(struct member_request *r, const struct member_reply *reply)
@@ -361,6 +386,8 @@ static void set(struct grpc_call *grpc, struct bytes message, struct service *s,
         return;
     }
     struct admin_call *a = begin(s, grpc, done_set);
+    a->checkpoint =
+        strcmp(name, "ts.wal.wal_level") == 0 && member_state(s->member) == MEMBER_LOCAL;
     wire_put_str(&a->request, 1, name);
     struct buf body = {0};
     wire_put_str(&body, 1, name);

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Settings changed while the cluster runs under load. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cluster-tests/load.h"
+#include "proto/wire.h"
+#include "testkit/test.h"
+
+enum { ACKS = 200 };
+
+static struct cluster *open_three(const char *name, struct load **l)
+{
+    struct cluster_options options = {.name = name, .founders = 3};
+    struct cluster *c = cluster_open(&options);
+    cluster_start_all(c);
+    struct load_options load = {.reads = true};
+    *l = load_open(c, &load);
+    load_run(*l, ACKS);
+    return c;
+}
+
+static void set(struct cluster *c, const char *name, const char *value)
+{
+    struct err e = {0};
+    size_t any = random_below(cluster_random(c), cluster_size(c));
+    enum err_code code = node_setting_set(cluster_client(c, any), name, value, &e);
+    if (code != ERR_OK) {
+        cluster_fail(c, "%s = %s: %s", name, value, e.text);
+    }
+}
+
+static void expect_everywhere(struct cluster *c, const char *name, const char *value)
+{
+    for (size_t i = 0; i < cluster_size(c); i++) {
+        char got[64];
+        struct err e;
+        EXPECT_OK(node_setting_get(cluster_client(c, i), name, got, &e));
+        EXPECT_STR(got, value);
+    }
+}
+
+/* Slower timers, then the leader is killed: the new one comes by them, and every
+ * node knows the values, also after a restart. */
+TEST(settings, timers_change_at_run_time_and_stay)
+{
+    struct load *l = NULL;
+    struct cluster *c = open_three("timers", &l);
+    set(c, "raft.election_timeout", "2s");
+    set(c, "raft.heartbeat_interval", "50ms");
+    expect_everywhere(c, "raft.election_timeout", "2s");
+    expect_everywhere(c, "raft.heartbeat_interval", "50ms");
+    load_run(l, ACKS);
+    for (size_t i = 0; i < 3; i++) {
+        cluster_kill(c, i);
+    }
+    cluster_start_all(c);
+    (void)cluster_wait_healthy(c);
+    expect_everywhere(c, "raft.election_timeout", "2s");
+    load_run(l, ACKS);
+
+    set(c, "raft.heartbeat_interval", "20ms");
+    set(c, "raft.election_timeout", "100ms");
+    load_run(l, ACKS);
+    size_t leader = cluster_wait_healthy(c);
+    load_gap_begin(l);
+    cluster_pause(c, leader); /* so that it is the timer that decides */
+    load_run(l, ACKS);
+    (void)printf("election timeout 100 ms: no write for %" PRIu64 " ms\n", load_gap_ms(l));
+    cluster_resume(c, leader);
+    load_check(l);
+    load_close(l);
+    cluster_close(c);
+}
+
+/* Its answer waits for the local copy of metadata, while later writes are answered. */
+TEST(settings, every_change_under_load_is_answered)
+{
+    enum { CHANGES = 150 };
+    struct load *l = NULL;
+    struct cluster *c = open_three("answers", &l);
+    for (unsigned i = 0; i < CHANGES; i++) {
+        char value[16];
+        (void)snprintf(value, sizeof value, "%u", 100 + i);
+        set(c, "ts.scan.batch_size", value);
+        load_run(l, random_below(cluster_random(c), 10));
+    }
+    load_check(l);
+    load_close(l);
+    cluster_close(c);
+}
+
+/* Often enough that nodes are killed in the middle of checkpoints. */
+TEST(settings, frequent_checkpoints_survive_kills)
+{
+    enum { KILLS = 60 };
+    struct load *l = NULL;
+    struct cluster *c = open_three("checkpoints", &l);
+    set(c, "ts.wal.checkpoint_interval", "50ms");
+    for (unsigned i = 0; i < cluster_rounds(KILLS); i++) {
+        load_run(l, random_below(cluster_random(c), ACKS));
+        size_t node = random_below(cluster_random(c), cluster_size(c));
+        cluster_kill(c, node);
+        load_run(l, random_below(cluster_random(c), ACKS));
+        cluster_start(c, node, NULL);
+        (void)cluster_wait_healthy(c);
+    }
+    struct node_status s = cluster_wait_status(c, 0);
+    EXPECT(s.checkpoint_index > 0);
+    load_check(l);
+    load_print(l, "kills in frequent checkpoints");
+    load_close(l);
+    cluster_close(c);
+}
+
+/* In a cluster a level adds or removes local copies and never leaves Raft. */
+TEST(settings, every_wal_level_in_a_cluster_keeps_what_was_acknowledged)
+{
+    static const char *const levels[] = {"1", "2", "0", "3", "2", "1", "3", "0", "1"};
+    struct load *l = NULL;
+    struct cluster *c = open_three("levels", &l);
+    for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++) {
+        test_context("level %s", levels[i]);
+        set(c, "ts.wal.wal_level", levels[i]);
+        expect_everywhere(c, "ts.wal.wal_level", levels[i]);
+        load_run(l, ACKS);
+        size_t node = random_below(cluster_random(c), cluster_size(c));
+        cluster_kill(c, node);
+        cluster_start(c, node, NULL);
+        (void)cluster_wait_healthy(c);
+    }
+    load_check(l);
+    load_close(l);
+    cluster_close(c);
+}
+
+/* A node alone without Raft goes from any of its levels to any other. */
+TEST(settings, every_wal_level_of_a_node_alone_keeps_what_was_acknowledged)
+{
+    static const char *const levels[] = {"1", "2", "1", "0", "2", "0", "1"};
+    struct cluster_options options = {.name = "alone"};
+    struct cluster *c = cluster_open(&options);
+    struct err e;
+    cluster_start_all(c);
+    struct load_options load = {0};
+    struct load *l = load_open(c, &load);
+    for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++) {
+        test_context("level %s", levels[i]);
+        set(c, "ts.wal.wal_level", levels[i]);
+        expect_everywhere(c, "ts.wal.wal_level", levels[i]);
+        load_run(l, ACKS);
+        if (strcmp(levels[i], "0") != 0) {
+            cluster_kill(c, 0);
+            cluster_start(c, 0, NULL);
+            (void)cluster_wait_healthy(c);
+        }
+    }
+    EXPECT_ERR(node_setting_set(cluster_client(c, 0), "ts.wal.wal_level", "3", &e), ERR_STATE);
+    EXPECT_CONTAINS(e.text, "--wal-level 3");
+    load_check(l);
+    load_close(l);
+    cluster_close(c);
+}
+
+/* --- watching --- */
+
+struct watch {
+    size_t settings; /* seen */
+    bool done;       /* the change that is waited for was seen, or the call ended */
+    bool changed;
+    const char *name;
+    const char *value;
+};
+
+static void on_setting(void *context, struct bytes message)
+{
+    struct watch *w = context;
+    char name[64] = "";
+    char value[64] = "";
+    struct cursor c = cursor_of(message);
+    struct wire_field f;
+    while (wire_next(&c, &f)) {
+        if (f.number == 1) {
+            wire_str(&c, &f, name, sizeof name);
+        } else if (f.number == 2) {
+            wire_str(&c, &f, value, sizeof value);
+        }
+    }
+    w->settings++;
+    if (strcmp(name, w->name) == 0 && strcmp(value, w->value) == 0) {
+        w->changed = true;
+        w->done = true;
+    }
+}
+
+static void on_end(void *context, const struct grpc_result *r)
+{
+    (void)r;
+    ((struct watch *)context)->done = true;
+}
+
+static bool has_settings(struct cluster *c, void *context)
+{
+    (void)c;
+    return ((const struct watch *)context)->settings >= 10;
+}
+
+static bool is_done(struct cluster *c, void *context)
+{
+    (void)c;
+    return ((const struct watch *)context)->done;
+}
+
+TEST(settings, a_watcher_sees_all_settings_and_then_each_change)
+{
+    static const struct grpc_client_events events = {on_setting, on_end};
+    struct load *l = NULL;
+    struct cluster *c = open_three("watch", &l);
+    struct watch w = {.name = "ts.scan.batch_size", .value = "77"};
+    struct grpc_call_request request = {.path = "/tidemark.v1.Admin/WatchSettings",
+                                        .streams = true};
+    struct grpc_client_call *call =
+        grpc_channel_call(cluster_client(c, 2)->channel, &request, &events, &w);
+    REQUIRE(call != NULL);
+    cluster_wait(c, has_settings, &w, 0, "the watcher does not get the settings");
+    size_t before = w.settings;
+    EXPECT(!w.changed);
+    set(c, "ts.scan.batch_size", "77");
+    cluster_wait(c, is_done, &w, 0, "the watcher does not see the change");
+    EXPECT(w.changed);
+    EXPECT_UINT(w.settings, before + 1);
+    grpc_client_call_cancel(call);
+    load_check(l);
+    load_close(l);
+    cluster_close(c);
+}
