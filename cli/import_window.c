@@ -9,7 +9,10 @@
 #include "base/mem.h"
 #include "cli/retry.h"
 
-enum { ATTEMPT_MS_MIN = 750, ATTEMPT_MS_MAX = 10000, LATE_MAX = 8 };
+/* An answer is late after some multiple of what answers took lately: a leader that
+ * hangs is left early, a slow disk is not asked twice. Each next node gets twice the
+ * time: it says so itself once another leader is elected. */
+enum { ATTEMPT_MS_MIN = 300, ATTEMPT_MS_MAX = 10000, ATTEMPT_LATENCIES = 8, LATE_MAX = 6 };
 
 _Static_assert(WINDOW_BATCHES_MAX <= LIMIT_SESSION_ANSWERS / 2,
                "the state remembers the answer to every sequence that is open");
@@ -30,6 +33,7 @@ struct slot {
     unsigned failures; /* in a row */
     unsigned late;     /* attempts in a row whose answer did not come in time */
     uint64_t due_ms;
+    uint64_t sent_ms;
 };
 
 enum window_state { OPEN, SESSION_LOST, SESSION_NEEDED, FAILED };
@@ -47,6 +51,7 @@ struct import_window {
     unsigned count;
     uint64_t number_next;
     uint64_t sequence_next;
+    uint64_t latency_us; /* of answers, smoothed */
     struct slot slots[WINDOW_BATCHES_MAX];
     struct err failure; /* FAILED */
 };
@@ -185,6 +190,13 @@ static struct slot *next_due(struct import_window *w, uint64_t now_ms, uint64_t 
     return next;
 }
 
+static uint64_t attempt_timeout_ms(const struct import_window *w, const struct slot *s)
+{
+    uint64_t usual = w->latency_us * ATTEMPT_LATENCIES / 1000;
+    uint64_t timeout = (usual > ATTEMPT_MS_MIN ? usual : ATTEMPT_MS_MIN) << s->late;
+    return timeout < ATTEMPT_MS_MAX ? timeout : ATTEMPT_MS_MAX;
+}
+
 bool import_window_next(struct import_window *w, uint64_t now_ms, struct window_attempt *out,
                         uint64_t *wake_ms)
 {
@@ -198,14 +210,14 @@ bool import_window_next(struct import_window *w, uint64_t now_ms, struct window_
     }
     s->state = SENT;
     s->attempts++;
-    uint64_t timeout = (uint64_t)ATTEMPT_MS_MIN << s->late;
+    s->sent_ms = now_ms;
     *out = (struct window_attempt){
         .slot = (unsigned)(s - w->slots),
         .batch = s->batch,
         .sequence = s->sequence,
         .sequence_open = lowest_sequence(w),
         .number = s->attempts,
-        .timeout_ms = timeout < ATTEMPT_MS_MAX ? timeout : ATTEMPT_MS_MAX,
+        .timeout_ms = attempt_timeout_ms(w, s),
     };
     CHECK(out->sequence >= out->sequence_open);
     CHECK(out->sequence - out->sequence_open < WINDOW_BATCHES_MAX);
@@ -288,6 +300,8 @@ void *import_window_ended(struct import_window *w, unsigned slot, const struct w
     void *acknowledged = NULL;
     switch (retry_judge(end->status)) {
     case RETRY_DONE:
+        CHECK(now_ms >= s->sent_ms);
+        w->latency_us = (w->latency_us * 7 + (now_ms - s->sent_ms) * 1000) / 8;
         acknowledged = take_out(w, s);
         break;
     case RETRY_NEVER:

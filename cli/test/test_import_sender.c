@@ -161,7 +161,7 @@ TEST(import_sender, asks_elsewhere_when_an_answer_does_not_come)
                   .method = "Write", .server = 0, .from = 3, .count = 1, .action = FAKE_SILENT});
     start(&f, 10000);
     EXPECT_OK(send(&f, 10));
-    EXPECT(import_sender_counts(f.sender).gap_ms_max >= 500);
+    EXPECT(import_sender_counts(f.sender).gap_ms_max >= 250);
     expect_all_stored(&f, 10);
     end(&f);
 }
