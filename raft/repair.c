@@ -48,6 +48,19 @@ static void give_entries(struct repair *r, struct repair_action *a)
     }
 }
 
+static uint64_t term_to_persist(const struct repair *r)
+{
+    CHECK(r->verdict.kind != VERDICT_WAIT);
+    if (r->verdict.kind == VERDICT_FILL) {
+        CHECK(r->entry_count > 0);
+        return r->entries[r->entry_count - 1]->term; /* terms don't fall in a log */
+    }
+    /* Above every term named, so that nobody named counts on what we lose; and
+     * above our own, in which a leader may remember our acknowledgement. */
+    uint64_t own = WEAK(DROP_OWN) ? 0 : r->term;
+    return (r->verdict.term > own ? r->verdict.term : own) + 1;
+}
+
 static void change(struct repair *r, enum change what, struct repair_actions *actions)
 {
     static const enum repair_action_type types[] = {
@@ -63,10 +76,7 @@ static void change(struct repair *r, enum change what, struct repair_actions *ac
     a->index = r->verdict.index;
     a->term = r->verdict.term;
     if (what == CHANGE_PERSIST) {
-        /* Above every term named, so that nobody named counts on what we lose;
-         * and above our own, in which a leader may remember our acknowledgement. */
-        uint64_t own = WEAK(DROP_OWN) ? 0 : r->term;
-        a->term = (r->verdict.term > own ? r->verdict.term : own) + 1;
+        a->term = term_to_persist(r);
     }
     if (what == CHANGE_FILL || what == CHANGE_REPLACE) {
         give_entries(r, a);
@@ -78,19 +88,27 @@ static void change(struct repair *r, enum change what, struct repair_actions *ac
 
 static void change_log(struct repair *r, struct repair_actions *actions)
 {
+    static const enum change changes[] = {
+        [VERDICT_FILL] = CHANGE_FILL,
+        [VERDICT_DROP] = CHANGE_DROP,
+        [VERDICT_REPLACE] = CHANGE_REPLACE,
+    };
     CHECK(r->change == CHANGE_NONE);
-    CHECK(r->verdict.kind == VERDICT_DROP || r->verdict.kind == VERDICT_REPLACE);
-    change(r, r->verdict.kind == VERDICT_DROP ? CHANGE_DROP : CHANGE_REPLACE, actions);
+    CHECK(r->verdict.kind < sizeof changes / sizeof changes[0]);
+    change(r, changes[r->verdict.kind], actions);
 }
 
+/* A drop or replacement needs a higher term; a fill only one that is not below
+ * what it puts into the log. */
 static void persist_first(struct repair *r, struct repair_actions *actions)
 {
-    CHECK(r->verdict.kind == VERDICT_DROP || r->verdict.kind == VERDICT_REPLACE);
+    CHECK(r->change == CHANGE_NONE);
     CHECK(r->verdict.index > r->base);
-    if (WEAK(DROP_TERM)) {
-        change_log(r, actions);
-    } else {
+    bool needed = r->verdict.kind == VERDICT_FILL ? term_to_persist(r) > r->term : !WEAK(DROP_TERM);
+    if (needed) {
         change(r, CHANGE_PERSIST, actions);
+    } else {
+        change_log(r, actions);
     }
 }
 
@@ -190,7 +208,7 @@ static void on_fetched(struct repair *r, struct peer *p, struct repair_said *sai
     p->fruitless = repair_take_entries(r, said) == 0;
     if (r->verdict.kind == VERDICT_FILL) {
         if (r->entry_count > 0) {
-            change(r, CHANGE_FILL, actions);
+            persist_first(r, actions);
         } else {
             go_on(r, now_ms, actions);
         }
@@ -268,7 +286,7 @@ static void on_persisted(struct repair *r, const struct repair_event *event,
 {
     CHECK(event->type == REPAIR_PERSISTED);
     CHECK(r->change == CHANGE_PERSIST);
-    CHECK(event->term > r->verdict.term);
+    CHECK(event->term >= term_to_persist(r));
     CHECK(event->term >= r->term);
     r->term = event->term;
     r->change = CHANGE_NONE;
@@ -293,6 +311,7 @@ static void on_installed(struct repair *r, const struct repair_event *event,
     CHECK(event->configuration != NULL);
     r->snapshot_index = event->index;
     r->snapshot_term = event->term;
+    r->term = event->term > r->term ? event->term : r->term;
     repair_base_configuration(r, event->configuration, event->index);
     repair_read_log(r);
     while (r->configurations[r->configuration_count - 1].index > r->last) {

@@ -109,11 +109,13 @@ enum repair_action_type {
     REPAIR_ASK,          /* 'message' (PeerMessage.repair_question) to peer 'id'; may be lost */
     REPAIR_FILL,         /* wal_repair() with each of 'entries', then FILLED */
     REPAIR_REPLACE,      /* wal_replace() from 'index' on with 'entries', then FILLED */
-    REPAIR_PERSIST_TERM, /* hard state: term at least 'term', no vote if raised, then PERSISTED */
+    REPAIR_PERSIST_TERM, /* hard state: term at least 'term', no vote if raised, then PERSISTED.
+                            Comes before a FILL, REPLACE or DROP that relies on it */
     REPAIR_DROP,         /* wal_drop(index), sync, then FILLED. 'index' may be last + 1: then only
                             an unknown end goes */
     REPAIR_SNAPSHOT,     /* peer 'id' holds 'index' (of 'term') in a snapshot: fetch that or a later
-                            one, install it by repair_keeps_later(), then INSTALLED (C5) */
+                            one, store a term that is not below its, install it by
+                            repair_keeps_later(), then INSTALLED (C5) */
     REPAIR_WAITS,        /* nothing to do now: 'text' says for which entries and nodes (C4).
                             Given again only when it changed */
     REPAIR_DONE,         /* no holes left: start the replica from disk */

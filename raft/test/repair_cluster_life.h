@@ -32,6 +32,9 @@ static inline void launch(struct cluster *c, size_t x)
         }
         term = m->lab->log[i].slot.term;
     }
+    if (term > m->lab->term) {
+        cluster_fail(c, "an entry is of a term above the stored one", term);
+    }
     CLUSTER_TRACE(c, "    %zu starts\n", x);
 }
 

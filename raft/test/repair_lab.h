@@ -224,6 +224,7 @@ static inline bool lab_install(struct lab *lab, struct lab_node *n, const struct
     lab_add_configuration(n, &base);
     n->snapshot_index = index;
     n->snapshot_term = term;
+    n->term = term > n->term ? term : n->term;
     if (!keeps) {
         lab_cut_end(n, n->first);
         n->configuration_count = 0;

@@ -65,6 +65,17 @@ static void term_at_least_ours(struct lab *lab)
     lab_run(lab);
 }
 
+/* The entry that we take is of a term that we have not heard of yet: no log may
+ * hold a term above the stored one. */
+static void term_above_ours(struct lab *lab)
+{
+    lab_log(lab, 0, "1 ?");
+    lab->nodes[0].term = 2;
+    lab_log(lab, 1, "1 4");
+    lab_down(lab, 2);
+    lab_run(lab);
+}
+
 /* An earlier start of this repair stored term 3 and then crashed: we have voted
  * and acknowledged in term 2 at most. */
 static void term_is_that_of_the_begin(struct lab *lab)
@@ -421,6 +432,7 @@ static const struct scenario scenarios[] = {
      {WEAK_C3_TWO, WEAK_C3_HIGHEST},
      2},
     {"term_at_least_ours", 3, term_at_least_ours, "1 2, done, terms 2 2 0", NONE},
+    {"term_above_ours", 3, term_above_ours, "1 4, done, terms 4 4 0", NONE},
     {"term_is_that_of_the_begin",
      3,
      term_is_that_of_the_begin,
@@ -476,7 +488,7 @@ static const struct scenario scenarios[] = {
     {"unknown_end_needs_more_than_a_peer", 3, unknown_end_needs_more_than_a_peer,
      "1 1 ..., waits, terms 2 3 0", NONE},
     {"snapshot_keeps_later", 3, snapshot_keeps_later, "1 2, done, terms 2 1 1", {WEAK_C5_LATER}, 1},
-    {"snapshot_contradicts", 3, snapshot_contradicts, ", done, terms 2 3 3", {WEAK_C5_IDENTITY}, 1},
+    {"snapshot_contradicts", 3, snapshot_contradicts, ", done, terms 3 3 3", {WEAK_C5_IDENTITY}, 1},
     {"snapshot_fills_a_hole_at_its_index",
      3,
      snapshot_fills_a_hole_at_its_index,
