@@ -156,8 +156,9 @@ struct wal_extent wal_extent(const struct wal *w);
 uint32_t wal_payload_max(const struct wal *w);
 
 /* Reads whole entries from 'index' on, at most count_max and about size_max
- * payload bytes (at least one entry). Stops before a hole. Payloads point into
- * 'storage'. *count = 0: not held or a hole. A checksum that fails now makes
+ * payload bytes (at least one entry); fewer where a file ends. Stops before a hole. Payloads point into
+ * 'storage'. *count = 0: not held or a hole. In a local WAL the first one read is
+ * the first of index >= 'index'. A checksum that fails now makes
  * the slot a new hole (wal_holes()) and returns ERR_CORRUPT naming it. */
 MUST_CHECK enum err_code wal_read(struct wal *w, uint64_t index, size_t count_max, size_t size_max,
                                   struct buf *storage, struct wal_entry *entries, size_t *count,

@@ -23,6 +23,7 @@ struct recovery {
     struct wal_scan_end end; /* of the last segment */
     struct buf identifiers;  /* of the slots in the last segment */
     uint64_t segment;        /* being scanned */
+    bool last_incomplete;    /* the last segment's file is missing or short */
     uint64_t segment_known;  /* last one with a slot of known sequence */
     uint64_t sequence_known;
     uint64_t lsn_durable;
@@ -139,6 +140,7 @@ static enum err_code replay_segment(struct recovery *r, uint64_t segment, struct
     }
     if (!wal_set_at(&w->set, segment)->present || !wal_reader_complete(&r->reader)) {
         r->report->segments_missing++;
+        r->last_incomplete = segment == wal_set_last(&w->set);
         log_warn(w->log, "wal", "segment-missing", "dir=%s segment=%" PRIu64 " size=%" PRIu64,
                  w->dir, segment, r->reader.file_size);
     }
@@ -209,6 +211,13 @@ static enum err_code refuse_position(const struct recovery *r, uint64_t position
                    w->dir, name, wal_lsn_offset(&w->layout, position), lsn(position, text), what);
 }
 
+/* Nothing whole stands behind the loss, in the last segment, which is all there. */
+static bool at_the_end(const struct recovery *r, const struct wal_first_loss *loss)
+{
+    return loss->entries_after == 0 && !r->last_incomplete &&
+           wal_lsn_segment(&r->w->layout, loss->lsn) == wal_set_last(&r->w->set);
+}
+
 static enum err_code decide(struct recovery *r, struct err *e)
 {
     const struct wal_first_loss *loss = &r->replay.first_loss;
@@ -227,8 +236,7 @@ static enum err_code decide(struct recovery *r, struct err *e)
         }
         return ERR_OK;
     case WAL_TOLERATE_CORRUPTED_TAIL_RECORDS:
-        if (loss->found && (loss->entries_after > 0 ||
-                            wal_lsn_segment(&w->layout, loss->lsn) != wal_set_last(&w->set))) {
+        if (loss->found && !at_the_end(r, loss)) {
             return refuse_position(r, loss->lsn, "damaged, and not at the end of the log", e);
         }
         break;
