@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/test/program.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <pty.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,11 +26,8 @@ static void read_back(FILE *file, char *dst)
     (void)fclose(file);
 }
 
-static void run_child(char *const *argv, const char *endpoints, FILE *in, FILE *out, FILE *err)
+static void become(char *const *argv, const char *endpoints)
 {
-    (void)dup2(fileno(in), STDIN_FILENO);
-    (void)dup2(fileno(out), STDOUT_FILENO);
-    (void)dup2(fileno(err), STDERR_FILENO);
     (void)unsetenv("TIDEMARK_ENDPOINTS");
     (void)unsetenv("TIDEMARK_TIMEOUT");
     (void)unsetenv("TIDEMARK_FORMAT");
@@ -40,6 +39,14 @@ static void run_child(char *const *argv, const char *endpoints, FILE *in, FILE *
         (void)execvp(argv[0], argv);
     }
     _exit(127);
+}
+
+static void run_child(char *const *argv, const char *endpoints, FILE *in, FILE *out, FILE *err)
+{
+    (void)dup2(fileno(in), STDIN_FILENO);
+    (void)dup2(fileno(out), STDOUT_FILENO);
+    (void)dup2(fileno(err), STDERR_FILENO);
+    become(argv, endpoints);
 }
 
 static int wait_for(pid_t child)
@@ -78,6 +85,46 @@ const struct ran *program_run(const char *endpoints, const char *input, const ch
     last.code = run(argv, endpoints, input, out, err);
     read_back(out, last.out);
     read_back(err, last.err);
+    return &last;
+}
+
+/* Until the program has closed the terminal. */
+static void read_terminal(int fd, char *dst)
+{
+    size_t size = 0;
+    for (;;) {
+        ssize_t got = read(fd, dst + size, PROGRAM_OUTPUT_SIZE - 1 - size);
+        if (got < 0 && errno == EINTR) {
+            continue;
+        }
+        if (got <= 0) {
+            break;
+        }
+        size += (size_t)got;
+    }
+    dst[size] = '\0';
+}
+
+const struct ran *program_run_at_terminal(const char *endpoints, const char *typed, bool no_color,
+                                          const char *const *words)
+{
+    char *argv[WORDS_MAX] = {(char *)(uintptr_t)TEST_PROGRAM_DIR "/tidemark"};
+    for (size_t i = 0; words[i] != NULL; i++) {
+        REQUIRE(i + 2 < WORDS_MAX);
+        argv[i + 1] = (char *)(uintptr_t)words[i];
+    }
+    int fd = -1;
+    pid_t child = forkpty(&fd, NULL, NULL, NULL);
+    REQUIRE(child >= 0);
+    if (child == 0) {
+        (void)(no_color ? setenv("NO_COLOR", "1", 1) : unsetenv("NO_COLOR"));
+        become(argv, endpoints);
+    }
+    REQUIRE_INT(write(fd, typed, strlen(typed)), (int64_t)strlen(typed));
+    read_terminal(fd, last.out);
+    (void)close(fd);
+    last.err[0] = '\0';
+    last.code = wait_for(child);
     return &last;
 }
 

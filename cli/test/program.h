@@ -3,6 +3,7 @@
 #ifndef TIDEMARK_CLI_TEST_PROGRAM_H
 #define TIDEMARK_CLI_TEST_PROGRAM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 enum { PROGRAM_OUTPUT_SIZE = 256 * 1024 };
@@ -18,6 +19,11 @@ struct ran {
 const struct ran *program_run(const char *endpoints, const char *input, const char *const *words);
 
 #define RUN(endpoints, ...) program_run((endpoints), "", (const char *const[]){__VA_ARGS__, NULL})
+
+/* The same at a terminal, where 'typed' is typed; the output, errors among it, is in
+ * 'out'. With 'no_color' NO_COLOR is set. */
+const struct ran *program_run_at_terminal(const char *endpoints, const char *typed, bool no_color,
+                                          const char *const *words);
 
 /* The last output parsed by python3's json module: NULL if it is valid, else why not. */
 const char *program_json_error(const struct ran *r);
