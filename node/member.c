@@ -500,9 +500,13 @@ void member_time(struct member *m, uint64_t now_ms)
     m->now_ms = now_ms;
 }
 
+/* Only while others rely on us (safety.md H2): a start reads the whole log in one
+ * job, which may take long without anything being wrong. */
 static void check_disk(struct member *m)
 {
-    if (m->log_jobs_out > 0 && m->now_ms >= m->log_progress_ms + MEMBER_DISK_HANG_MS) {
+    bool takes_part = m->state == MEMBER_RUNNING || (m->state == MEMBER_LOCAL && m->local_ready);
+    if (takes_part && m->log_jobs_out > 0 &&
+        m->now_ms >= m->log_progress_ms + MEMBER_DISK_HANG_MS) {
         member_fail(m,
                     "the disk of %s has not finished a write for %u ms: the node can't tell "
                     "what is durable",
