@@ -146,7 +146,7 @@ enum err_code repair_question_decode(struct bytes message, struct repair_questio
     while (wire_next(&c, &f)) {
         read_question_field(&c, &f, out);
     }
-    if (c.bad || out->question == 0) {
+    if (c.bad || out->question == 0 || out->term_above == INDEX_MAX) {
         return err_set(e, ERR_CORRUPT, "repair question can't be decoded");
     }
     return ERR_OK;
@@ -374,6 +374,9 @@ static enum err_code read_said(struct bytes message, struct repair_said *said, s
     if (c.bad || said->question == 0 || said->first == 0 || said->last + 1 < said->first ||
         !runs_are_inside(said)) {
         return err_set(e, ERR_CORRUPT, "repair answer can't be decoded");
+    }
+    if ((said->snapshot_index == 0) != (said->snapshot_term == 0)) {
+        return err_set(e, ERR_CORRUPT, "repair answer with a checkpoint of no term");
     }
     if ((said->leader == 0) != (said->leader_term == 0) || said->leader_term > said->term) {
         return err_set(e, ERR_CORRUPT, "repair answer of a leader of another term");

@@ -536,6 +536,86 @@ TEST(repair, a_snapshot_keeps_what_follows_on_it)
     lab_close(lab);
 }
 
+/* ---- hostile peers ---- */
+
+static void say_anything(struct lab *lab, struct repair_said *said)
+{
+    struct random *r = &lab->random;
+    said->term = random_below(r, 6);
+    said->leader = random_chance(r, 1, 2) || said->term == 0 ? 0 : random_between(r, 2, 3);
+    said->leader_term = said->leader == 0 ? 0 : random_between(r, 1, said->term);
+    said->first = random_between(r, 1, 6);
+    said->last = said->first - 1 + random_below(r, 8);
+    said->end_unknown = random_chance(r, 1, 4);
+    said->cut_term = random_below(r, 4);
+    said->snapshot_index = random_chance(r, 1, 2) ? 0 : random_between(r, 1, 9);
+    said->snapshot_term = said->snapshot_index == 0 ? 0 : random_between(r, 1, 4);
+    said->configuration_known = random_chance(r, 1, 2);
+    said->configuration = lab_configuration(random_below(r, 9), "0123", "");
+    said->configuration.count = random_between(r, 1, 4);
+    slot_runs_reset(&said->runs);
+    for (uint64_t i = said->first; i <= said->last; i++) {
+        struct slot slot = {.kind = (enum slot_kind)random_between(r, SLOT_WHOLE, SLOT_UNKNOWN)};
+        slot.term = slot.kind == SLOT_UNKNOWN ? 0 : random_between(r, 1, 4);
+        if (random_chance(r, 7, 8)) {
+            slot_runs_add(&said->runs, (struct slot_run){i, 1, slot});
+        }
+    }
+}
+
+static void give_anything(struct lab *lab, struct repair_said *said)
+{
+    struct random *r = &lab->random;
+    for (size_t i = 0; i < said->entry_count; i++) {
+        entry_unref(said->entries[i]);
+    }
+    said->entries = said->entries != NULL ? said->entries : mem_array(4, sizeof(struct entry *));
+    said->entry_count = random_below(r, 4);
+    for (size_t i = 0; i < said->entry_count; i++) {
+        uint64_t type = random_between(r, ENTRY_COMMAND, ENTRY_CHANGE);
+        said->entries[i] = entry_new((enum entry_type)type, random_between(r, 1, 9),
+                                     random_between(r, 1, 4), bytes_str("whatever"));
+    }
+}
+
+static void answer_anything(struct lab *lab, struct buf *answer)
+{
+    struct repair_said said;
+    REQUIRE_OK(repair_said_decode(buf_bytes(answer), &said, NULL));
+    if (random_chance(&lab->random, 1, 2)) {
+        say_anything(lab, &said);
+    }
+    if (random_chance(&lab->random, 1, 4)) {
+        give_anything(lab, &said);
+    }
+    buf_reset(answer);
+    repair_said_encode(&said, answer);
+    repair_said_deinit(&said);
+}
+
+/* Whatever peers say, a repair goes on or waits: no check of ours fails. */
+TEST(repair, survives_peers_that_say_anything)
+{
+    static const char *const logs[] = {
+        "1 1! 2", "1 ? 2 2", "1 1 ...", "? ? 1! 3", "1! 1! 1!", "2! ? ...", "1 2 3 ? ? ? 4! 4",
+    };
+    unsigned done = 0;
+    for (uint64_t seed = 0; seed < 3000; seed++) {
+        struct lab *lab = lab_open(3);
+        lab->random = random_seeded(seed);
+        lab->tamper = answer_anything;
+        lab_log(lab, 0, logs[seed % (sizeof logs / sizeof logs[0])]);
+        lab_log(lab, 1, "1 1 2 2 3 4");
+        lab_log(lab, 2, "1 1 2");
+        lab_idle(lab, 1);
+        lab_idle(lab, 2);
+        lab_run_for(lab, 6);
+        done += lab_is_done(lab);
+        lab_close(lab);
+    }
+    EXPECT(done > 100); /* some of it was believed: peers are not expected to lie */
+}
+
 /* ---- bugs of the caller ---- */
 
 static void start_without_need(void *arg)

@@ -287,6 +287,24 @@ TEST(repair_wire, runs_are_in_order_and_inside_the_log)
     EXPECT_ERR(decode_with_run(8, UINT64_MAX, SLOT_WHOLE, 1), ERR_CORRUPT);
 }
 
+TEST(repair_wire, a_checkpoint_has_an_index_and_a_term)
+{
+    for (unsigned which = 0; which < 4; which++) {
+        struct repair_said back;
+        struct buf b = {0};
+        wire_put_fixed64(&b, 1, 1);
+        wire_put_uint(&b, 5, 1);
+        wire_put_uint(&b, 9, which & 1U);
+        wire_put_uint(&b, 10, which >> 1);
+        bool good = which == 0 || which == 3;
+        EXPECT_ERR(repair_said_decode(buf_bytes(&b), &back, NULL), good ? ERR_OK : ERR_CORRUPT);
+        if (good) {
+            repair_said_deinit(&back);
+        }
+        buf_deinit(&b);
+    }
+}
+
 static enum err_code decode_position(uint64_t first, uint64_t last, uint64_t leader,
                                      uint64_t leader_term)
 {
