@@ -130,7 +130,7 @@ TEST(import_window, waits_longer_for_answers_that_come_late)
 TEST(import_window, a_slow_cluster_is_given_more_time)
 {
     struct import_window *w = import_window_open(1);
-    for (unsigned i = 0; i < 100; i++) {
+    for (uint64_t i = 0; i < 100; i++) {
         add(w, 0, 1);
         struct window_attempt a = next(w, i * 10000);
         EXPECT(end(w, &a, GRPC_OK, i * 10000 + 500) == &batches[0]);
