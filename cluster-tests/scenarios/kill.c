@@ -43,6 +43,10 @@ static void run_rounds(struct cluster *c, const struct load_options *options, co
 {
     cluster_start_all(c);
     struct load *l = load_open(c, options);
+    struct err e;
+    /* Checkpoints, and cuts of the log, between any two kills. */
+    EXPECT_OK(node_setting_set(cluster_client(c, cluster_wait_healthy(c)),
+                               "ts.wal.checkpoint_interval", "1s", &e));
     unsigned rounds = cluster_rounds(ROUNDS);
     for (unsigned i = 1; i <= rounds; i++) {
         load_run(l, 1 + random_below(cluster_random(c), ACKS_MAX));
