@@ -302,6 +302,7 @@ struct member *member_open(const struct member_options *options, uint64_t now_ms
     m->state = MEMBER_OPENING;
     m->now_ms = now_ms;
     m->opened_ms = now_ms;
+    m->ticked_ms = now_ms;
     /* An answer to the process before this one must not fit a question of ours. */
     m->token_next = random_u64(&m->random) >> 1 | 1;
     m->hard = *storage_hard(m->storage);
@@ -517,6 +518,10 @@ static void check_disk(struct member *m)
 void member_tick(struct member *m, uint64_t now_ms)
 {
     member_time(m, now_ms);
+    if (now_ms > m->ticked_ms + MEMBER_STOPPED_MS) {
+        m->log_progress_ms = now_ms; /* we were stopped, not the disk: its time begins now */
+    }
+    m->ticked_ms = now_ms;
     if (!member_is_ending(m)) {
         check_disk(m);
     }

@@ -33,6 +33,7 @@ enum {
     MEMBER_BATCH_SIZE_MAX = 1 << 20, /* bytes after which an entry is proposed at once */
     MEMBER_APPLY_ENTRIES_MAX = 64,   /* entries of one apply job */
     MEMBER_MARK_IDLE_MS = 50,        /* safety.md A3 */
+    MEMBER_STOPPED_MS = 1500,        /* between two ticks: the process was stopped meanwhile */
     MEMBER_DISK_HANG_MS = 2000,      /* safety.md H2 */
     MEMBER_PROGRESS_MS = 500,        /* how often peers are told of our progress */
     MEMBER_CHUNK_SIZE = 256 * 1024,  /* of a checkpoint file in one message */
@@ -113,6 +114,7 @@ struct member {
     enum member_state state;
     uint64_t now_ms;
     uint64_t opened_ms;
+    uint64_t ticked_ms; /* last tick; a long gap means that the process was stopped */
     struct member_host host;
     const struct log *log;
     struct storage *storage;

@@ -97,6 +97,22 @@ TEST(member, a_disk_that_hangs_ends_the_node_with_the_reason)
     solo_close(&s);
 }
 
+/* After SIGSTOP and SIGCONT all clocks have jumped; the disk is not to blame. */
+TEST(member, a_process_that_was_stopped_does_not_blame_its_disk)
+{
+    struct solo s;
+    solo_open(&s, (struct solo_options){.wal_level = 1});
+    fill(&s);
+    s.hold[LANE_LOG] = true;
+    EXPECT_ERR(solo_write(&s, 500), ERR_DEADLINE);
+    s.now_ms += 60000;
+    solo_run(&s, 0);
+    EXPECT(member_state(s.member) == MEMBER_LOCAL);
+    s.hold[LANE_LOG] = false;
+    EXPECT_OK(solo_write(&s, 501));
+    solo_close(&s);
+}
+
 TEST(member, a_failed_sync_ends_the_node_and_acknowledges_nothing)
 {
     struct solo s;
