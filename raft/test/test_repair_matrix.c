@@ -11,7 +11,7 @@ enum {
     NODES = 3,
     ENTRIES = 4,
     PATTERNS = 1 << (NODES * ENTRIES),
-    ROUNDS = 20,
+    ROUNDS = 8,
 };
 
 enum damage {
