@@ -161,7 +161,7 @@ def h2load(folder, address, path, message, requests, in_flight):
         f"-c{connections}",
         f"-m{in_flight // connections}",
         "-H", "content-type: application/grpc",
-        "-H", "te: trailers",
+        "-H", "te: trailers",  # check: spelling: a header of gRPC
         f"-d{data}",
         f"--log-file={log}",
         f"http://{address}{path}",

@@ -338,7 +338,7 @@ int cluster_try(struct cluster *c, const char *const *flags, struct buf *output)
     workdir_path(c->workdir, name, path);
     put(a, "--data-dir=", path);
     put_all(a, flags);
-    (void)strncat(name, ".out", sizeof name - strlen(name) - 1);
+    (void)snprintf(name, sizeof name, "try%u.out", c->tries - 1);
     workdir_path(c->workdir, name, path);
     REQUIRE_OK(process_start(&p, a->list, path, &e));
     enum err_code code = process_wait(&p, STOP_LIMIT_MS, &end, &e);
