@@ -39,14 +39,27 @@ static void kill_some(struct cluster *c)
     }
 }
 
+#define OFTEN "1s" /* checkpoints, and cuts of the log, between any two kills */
+#define NEVER "1h" /* so that the state stands still while it is compared */
+
+static void set_interval(struct cluster *c, const char *interval)
+{
+    struct err e = {0};
+    uint64_t end_us = process_now_us() + UINT64_C(1000) * CLUSTER_WAIT_MS;
+    while (node_setting_set(cluster_client(c, cluster_wait_healthy(c)),
+                            "ts.wal.checkpoint_interval", interval, &e) != ERR_OK) {
+        if (process_now_us() > end_us) {
+            cluster_fail(c, "checkpoint_interval: %s", e.text);
+        }
+        cluster_turn(c, 10);
+    }
+}
+
 static void run_rounds(struct cluster *c, const struct load_options *options, const char *title)
 {
     cluster_start_all(c);
     struct load *l = load_open(c, options);
-    struct err e;
-    /* Checkpoints, and cuts of the log, between any two kills. */
-    EXPECT_OK(node_setting_set(cluster_client(c, cluster_wait_healthy(c)),
-                               "ts.wal.checkpoint_interval", "1s", &e));
+    set_interval(c, OFTEN);
     unsigned rounds = cluster_rounds(ROUNDS);
     for (unsigned i = 1; i <= rounds; i++) {
         load_run(l, 1 + random_below(cluster_random(c), ACKS_MAX));
@@ -55,7 +68,9 @@ static void run_rounds(struct cluster *c, const struct load_options *options, co
         (void)cluster_wait_healthy(c);
         load_run(l, SETTLE_ACKS);
         if (i % CHECK_EVERY == 0 || i == rounds) {
+            set_interval(c, NEVER);
             load_check(l);
+            set_interval(c, OFTEN);
             load_go(l);
         }
     }
