@@ -150,15 +150,30 @@ static void refuse_gathered(struct member *m, enum err_code code, const char *te
     }
 }
 
-/* The requests of the entry that was just proposed move behind it. */
-static void keep_proposal(struct member *m, uint64_t index, uint64_t term)
+/* Of one entry that was just proposed; with room for 'count' requests. */
+static struct proposal *add_proposal(struct member *m, const struct entry *entry, size_t count)
 {
-    size_t count = m->gathered_count;
     struct proposal *p = mem_zalloc(sizeof *p + count * sizeof(struct member_request *));
-    p->index = index;
-    p->term = term;
+    p->index = entry->index;
+    p->term = entry->term;
     p->count = count;
-    for (size_t i = 0; i < count; i++) {
+    if (m->proposals_last != NULL) {
+        m->proposals_last->next = p;
+    } else {
+        m->proposals_first = p;
+    }
+    m->proposals_last = p;
+    return p;
+}
+
+/* The requests move behind the entry, the last one of a large command. */
+static void keep_proposals(struct member *m, struct entry *const *entries, size_t count)
+{
+    for (size_t i = 0; i + 1 < count; i++) {
+        (void)add_proposal(m, entries[i], 0);
+    }
+    struct proposal *p = add_proposal(m, entries[count - 1], m->gathered_count);
+    for (size_t i = 0; i < m->gathered_count; i++) {
         struct member_request *r = m->gathered[i];
         p->requests[i] = r;
         if (r != NULL) {
@@ -168,17 +183,49 @@ static void keep_proposal(struct member *m, uint64_t index, uint64_t term)
     }
     m->gathered_count = 0;
     buf_reset(&m->gather);
-    if (m->proposals_last != NULL) {
-        m->proposals_last->next = p;
-    } else {
-        m->proposals_first = p;
-    }
-    m->proposals_last = p;
 }
 
-static void propose_raft(struct member *m, struct entry *entry)
+/* One, or the parts of a large command (safety.md G2). */
+static size_t make_entries(const struct member *m, struct entry *entries[COMMAND_PARTS_MAX])
 {
-    struct event ev = {.type = EVENT_SUBMIT, .entries = &entry, .count = 1};
+    struct bytes all = buf_bytes(&m->gather);
+    if (all.size <= MEMBER_BATCH_SIZE_MAX) {
+        entries[0] = entry_new(ENTRY_COMMAND, 0, 0, all);
+        return 1;
+    }
+    struct command_part part = {.count = (all.size - 1) / COMMAND_PART_SIZE_MAX + 1};
+    CHECK(m->gathered_count == 1);
+    CHECK(part.count <= COMMAND_PARTS_MAX);
+    for (; part.place < part.count; part.place++) {
+        struct buf payload = {0};
+        part.piece.data = all.data;
+        part.piece.size =
+            all.size < COMMAND_PART_SIZE_MAX ? all.size : (size_t)COMMAND_PART_SIZE_MAX;
+        all.data += part.piece.size;
+        all.size -= part.piece.size;
+        command_put_part(&payload, &part);
+        entries[part.place] = entry_new(ENTRY_COMMAND, 0, 0, buf_bytes(&payload));
+        buf_deinit(&payload);
+    }
+    return (size_t)part.count;
+}
+
+static void propose_local(struct member *m, struct entry **entries, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        entries[i]->index = m->local_index + 1 + i;
+        entries[i]->term = m->local_term;
+    }
+    keep_proposals(m, entries, count);
+    for (size_t i = 0; i < count; i++) {
+        member_local_submit(m, entries[i]);
+    }
+}
+
+/* In one step, so that nothing comes between the parts of a large command. */
+static void propose_raft(struct member *m, struct entry **entries, size_t count)
+{
+    struct event ev = {.type = EVENT_SUBMIT, .entries = entries, .count = count};
     struct err e;
     enum err_code code = member_raft_step(m, &ev, &e);
     if (code == ERR_NOT_LEADER) {
@@ -186,7 +233,7 @@ static void propose_raft(struct member *m, struct entry *entry)
     } else if (code != ERR_OK) {
         refuse_gathered(m, code == ERR_FULL ? ERR_FULL : ERR_UNAVAILABLE, e.text);
     } else {
-        keep_proposal(m, entry->index, entry->term);
+        keep_proposals(m, entries, count);
     }
 }
 
@@ -200,24 +247,25 @@ void member_flush(struct member *m, uint64_t now_ms)
         refuse_gathered(m, ERR_UNAVAILABLE, "the node is stopping");
         return;
     }
-    struct entry *entry = entry_new(ENTRY_COMMAND, 0, 0, buf_bytes(&m->gather));
+    struct entry *entries[COMMAND_PARTS_MAX];
+    size_t count = make_entries(m, entries);
     if (m->state == MEMBER_LOCAL) {
-        entry->index = m->local_index + 1;
-        entry->term = m->local_term;
-        keep_proposal(m, entry->index, entry->term);
-        member_local_submit(m, entry);
+        propose_local(m, entries, count);
     } else if (m->replica != NULL) {
-        propose_raft(m, entry);
+        propose_raft(m, entries, count);
     } else {
         refuse_gathered(m, ERR_UNAVAILABLE, "this node no longer leads: retry");
     }
-    entry_unref(entry);
+    for (size_t i = 0; i < count; i++) {
+        entry_unref(entries[i]);
+    }
 }
 
 static void gather(struct member *m, const struct command *command, struct member_request *r)
 {
     /* The local WAL of a cluster holds metadata alone, so one entry is never both. */
-    bool alone = command_is_metadata(command->kind) || command->kind == COMMAND_CHECKPOINT;
+    bool alone = command_is_metadata(command->kind) || command->kind == COMMAND_CHECKPOINT ||
+                 command->body.size > COMMANDS_SIZE_MAX;
     bool full = m->gathered_count == MEMBER_BATCH_COMMANDS_MAX ||
                 m->gather.size + command->body.size > COMMANDS_SIZE_MAX;
     if (m->gathered_count > 0 && (alone || full)) {
@@ -270,9 +318,11 @@ static bool is_refused(struct member *m, const struct command *command, struct e
 void member_propose(struct member *m, const struct command *command, struct member_request *r)
 {
     member_start_request(m, r);
-    if (command->body.size > COMMANDS_SIZE_MAX) {
-        member_reply_error(r, ERR_RANGE, "a change of %zu bytes is larger than the limit of %u",
-                           command->body.size, (unsigned)COMMANDS_SIZE_MAX);
+    size_t limit =
+        command->kind == COMMAND_WRITE ? (size_t)LIMIT_MESSAGE_SIZE_MAX : (size_t)COMMANDS_SIZE_MAX;
+    if (command->body.size > limit) {
+        member_reply_error(r, ERR_RANGE, "a change of %zu bytes is larger than the limit of %zu",
+                           command->body.size, limit);
     } else if (member_is_ending(m) || m->stop_asked) {
         member_reply_error(r, ERR_UNAVAILABLE, "the node is stopping");
     } else if (!m->formed || (m->state != MEMBER_LOCAL && m->replica == NULL) ||

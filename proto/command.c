@@ -31,7 +31,37 @@ enum err_code command_next(struct cursor *entry, struct command *out, struct err
     return ERR_OK;
 }
 
+static bool part_is_valid(const struct command_part *part)
+{
+    return part->count >= 2 && part->count <= COMMAND_PARTS_MAX && part->place < part->count &&
+           part->piece.size > 0 && part->piece.size <= COMMAND_PART_SIZE_MAX;
+}
+
+void command_put_part(struct buf *entry, const struct command_part *part)
+{
+    CHECK(part_is_valid(part));
+    struct buf body = {0};
+    buf_put_varint(&body, part->place);
+    buf_put_varint(&body, part->count);
+    buf_put_bytes(&body, part->piece);
+    struct command command = {.kind = COMMAND_PART, .body = buf_bytes(&body)};
+    command_put(entry, &command);
+    buf_deinit(&body);
+}
+
+enum err_code command_read_part(struct bytes body, struct command_part *out, struct err *e)
+{
+    struct cursor c = cursor_of(body);
+    out->place = cursor_varint(&c);
+    out->count = cursor_varint(&c);
+    out->piece = cursor_take(&c, c.size);
+    return !c.bad && part_is_valid(out)
+               ? ERR_OK
+               : err_set(e, ERR_CORRUPT, "a part of a large command is malformed");
+}
+
 bool command_is_metadata(enum command_kind kind)
 {
-    return kind != COMMAND_WRITE && kind != COMMAND_OPEN_SESSION && kind != COMMAND_CHECKPOINT;
+    return kind != COMMAND_WRITE && kind != COMMAND_OPEN_SESSION && kind != COMMAND_CHECKPOINT &&
+           kind != COMMAND_PART; /* only writes are large */
 }

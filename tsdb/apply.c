@@ -257,6 +257,7 @@ static enum err_code apply_by_kind(struct run *r, struct err *e)
     case COMMAND_NODE_REMOVED:
         return apply_nodes(r, e);
     case COMMAND_CHECKPOINT: /* see tsdb_apply() */
+    case COMMAND_PART:       /* see apply_part() */
     case COMMAND_KIND_COUNT:
         break;
     }
@@ -288,19 +289,26 @@ static void apply_command(struct tsdb *db, const struct command *command,
     }
 }
 
-/* A CHECKPOINT stands alone in its entry. Returns whether this is one. */
-static enum err_code find_checkpoint(struct bytes entry, bool *found, struct err *e)
+static bool stands_alone(enum command_kind kind)
+{
+    return kind == COMMAND_CHECKPOINT || kind == COMMAND_PART;
+}
+
+static enum err_code refuse_company(enum command_kind kind, struct err *e)
+{
+    return err_set(e, ERR_CORRUPT, "a %s shares its log entry with others",
+                   kind == COMMAND_PART ? "part" : "checkpoint");
+}
+
+/* The entry's first command. */
+static enum err_code read_first(struct bytes entry, struct command *out, struct err *e)
 {
     struct cursor c = cursor_of(entry);
-    struct command command;
-    *found = false;
-    enum err_code code = command_next(&c, &command, e);
-    if (code != ERR_OK || command.kind != COMMAND_CHECKPOINT) {
-        return code;
+    enum err_code code = command_next(&c, out, e);
+    if (code == ERR_OK && stands_alone(out->kind) && c.size > 0) {
+        return refuse_company(out->kind, e);
     }
-    *found = true;
-    return c.size == 0 ? ERR_OK
-                       : err_set(e, ERR_CORRUPT, "a checkpoint shares its log entry with others");
+    return code;
 }
 
 static void note_applied(struct tsdb *db, uint64_t index, uint64_t term)
@@ -311,6 +319,48 @@ static void note_applied(struct tsdb *db, uint64_t index, uint64_t term)
     atomic_store_explicit(&db->applied_index, index, memory_order_release);
 }
 
+/* Only a write may be large. */
+static enum err_code apply_large(struct tsdb *db, uint64_t index, struct tsdb_results *results,
+                                 struct err *e)
+{
+    struct cursor c = cursor_of(buf_bytes(&db->large.bytes));
+    struct command command;
+    enum err_code code = command_next(&c, &command, e);
+    if (code == ERR_OK && (c.size > 0 || command.kind != COMMAND_WRITE)) {
+        code = err_set(e, ERR_CORRUPT, "the parts of a large command are no write");
+    }
+    if (code == ERR_OK) {
+        apply_command(db, &command, add_result(results, command.kind, index));
+    }
+    large_change_drop(&db->large);
+    return code;
+}
+
+static enum err_code apply_part(struct tsdb *db, uint64_t index, uint64_t term, struct bytes body,
+                                struct tsdb_results *results, struct err *e)
+{
+    struct command_part part;
+    enum err_code code = command_read_part(body, &part, e);
+    if (code != ERR_OK) {
+        return code;
+    }
+    switch (large_change_add(&db->large, &part, index, term)) {
+    case LARGE_MORE:
+        break;
+    case LARGE_WHOLE:
+        return apply_large(db, index, results, e);
+    case LARGE_VOID:
+        if (part.place + 1 == part.count) {
+            struct tsdb_result *result = add_result(results, COMMAND_WRITE, index);
+            result->code = ERR_UNAVAILABLE;
+            (void)snprintf(result->text, sizeof result->text,
+                           "a part of this change was lost: retry");
+        }
+        break;
+    }
+    return ERR_OK;
+}
+
 static enum err_code apply_commands(struct tsdb *db, uint64_t index, struct bytes entry,
                                     struct tsdb_results *results, struct err *e)
 {
@@ -318,8 +368,8 @@ static enum err_code apply_commands(struct tsdb *db, uint64_t index, struct byte
     while (c.size > 0) {
         struct command command;
         enum err_code code = command_next(&c, &command, e);
-        if (code == ERR_OK && command.kind == COMMAND_CHECKPOINT) {
-            code = err_set(e, ERR_CORRUPT, "a checkpoint shares its log entry with others");
+        if (code == ERR_OK && stands_alone(command.kind)) {
+            code = refuse_company(command.kind, e);
         }
         if (code != ERR_OK) {
             return code;
@@ -336,12 +386,15 @@ enum err_code tsdb_apply(struct tsdb *db, uint64_t index, uint64_t term, struct 
     if (index <= tsdb_applied_index(db)) {
         return ERR_OK;
     }
-    bool checkpoint = false;
-    enum err_code code = find_checkpoint(entry, &checkpoint, e);
-    if (code == ERR_OK && checkpoint && db->freeze != NULL) {
+    struct command first;
+    enum err_code code = read_first(entry, &first, e);
+    bool checkpoint = code == ERR_OK && first.kind == COMMAND_CHECKPOINT;
+    if (checkpoint && db->freeze != NULL) {
         return err_set(e, ERR_STATE, "the checkpoint before is still being written");
     }
-    if (code == ERR_OK && !checkpoint) {
+    if (code == ERR_OK && first.kind == COMMAND_PART) {
+        code = apply_part(db, index, term, first.body, results, e);
+    } else if (code == ERR_OK && !checkpoint) {
         code = apply_commands(db, index, entry, results, e);
     }
     if (code != ERR_OK) {
@@ -420,6 +473,7 @@ static enum err_code validate_in(struct tsdb *db, const struct version *v,
     case COMMAND_NODE_START:
     case COMMAND_CLUSTER_FORMED:
     case COMMAND_NODE_REMOVED:
+    case COMMAND_PART:
     case COMMAND_KIND_COUNT:
         break;
     }
@@ -430,11 +484,14 @@ enum err_code tsdb_validate(struct tsdb *db, const struct command *command, stru
 {
     CHECK(command->kind > 0);
     CHECK(command->kind < COMMAND_KIND_COUNT);
-    if (command->body.size > LIMIT_ENTRY_SIZE_MAX - LIMIT_ENTRY_OVERHEAD_SIZE_MAX) {
+    size_t limit = command->kind == COMMAND_WRITE
+                       ? (size_t)LIMIT_MESSAGE_SIZE_MAX
+                       : (size_t)LIMIT_ENTRY_SIZE_MAX - LIMIT_ENTRY_OVERHEAD_SIZE_MAX;
+    if (command->body.size > limit) {
         return err_set(e, ERR_RANGE,
-                       "a request of %zu bytes does not fit in one log entry (at most %d): send "
+                       "a request of %zu bytes does not fit in the log (at most %zu): send "
                        "it in smaller pieces",
-                       command->body.size, LIMIT_ENTRY_SIZE_MAX - LIMIT_ENTRY_OVERHEAD_SIZE_MAX);
+                       command->body.size, limit);
     }
     struct version *v = versions_pin(&db->versions);
     enum err_code code = validate_in(db, v, command, e);

@@ -5,6 +5,7 @@
 
 #include <stdatomic.h>
 
+#include "tsdb/large_change.h"
 #include "tsdb/nodes.h"
 #include "tsdb/sessions.h"
 #include "tsdb/tsdb.h"
@@ -37,6 +38,7 @@ struct tsdb {
     struct freeze *freeze; /* FROZEN; NULL: LIVE */
     atomic_bool frozen;
     struct write_batch batch;
+    struct large_change large;
 };
 
 /* The hash of what the state holds besides rows, series, catalog and settings. */

@@ -184,6 +184,7 @@ void tsdb_close(struct tsdb *db)
     nodes_deinit(&db->nodes);
     buf_deinit(&db->configuration);
     write_batch_deinit(&db->batch);
+    large_change_drop(&db->large);
     mem_free(db);
 }
 

@@ -83,14 +83,14 @@ static void run_rounds(struct cluster *c, const struct load_options *options, co
 TEST(kill, three_nodes)
 {
     struct cluster_options options = {.name = "kill", .founders = 3};
-    struct load_options load = {.reads = true, .large_rows = 25000};
+    struct load_options load = {.reads = true, .large_rows = 60000};
     run_rounds(cluster_open(&options), &load, "kill -9 of three nodes");
 }
 
 TEST(kill, three_nodes_that_lose_what_is_not_synced)
 {
     struct cluster_options options = {.name = "kill-lossy", .founders = 3, .faulty = true};
-    struct load_options load = {.reads = true, .large_rows = 25000};
+    struct load_options load = {.reads = true, .large_rows = 60000};
     run_rounds(cluster_open(&options), &load, "power failure of three nodes");
 }
 
@@ -98,14 +98,14 @@ TEST(kill, a_node_alone_at_level_sync_that_loses_what_is_not_synced)
 {
     struct cluster_options options = {
         .name = "kill-sync", .faulty = true, .flags = {"--wal-level=sync"}};
-    struct load_options load = {.large_rows = 25000};
+    struct load_options load = {.large_rows = 60000};
     run_rounds(cluster_open(&options), &load, "power failure at level sync");
 }
 
 TEST(kill, a_node_alone_at_level_flush)
 {
     struct cluster_options options = {.name = "kill-flush", .flags = {"--wal-level=flush"}};
-    struct load_options load = {.large_rows = 25000};
+    struct load_options load = {.large_rows = 60000};
     run_rounds(cluster_open(&options), &load, "kill -9 at level flush");
 }
 
@@ -113,7 +113,7 @@ TEST(kill, a_node_alone_at_level_byrl_that_loses_what_is_not_synced)
 {
     struct cluster_options options = {
         .name = "kill-byrl", .faulty = true, .flags = {"--wal-level=byrl"}};
-    struct load_options load = {.large_rows = 25000};
+    struct load_options load = {.large_rows = 60000};
     run_rounds(cluster_open(&options), &load, "power failure at level byrl, alone");
 }
 

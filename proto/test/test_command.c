@@ -97,10 +97,56 @@ TEST(command, random_bytes_never_read_outside)
 TEST(command, metadata_is_everything_but_rows_sessions_and_checkpoints)
 {
     for (int kind = 1; kind < COMMAND_KIND_COUNT; kind++) {
-        bool data =
-            kind == COMMAND_WRITE || kind == COMMAND_OPEN_SESSION || kind == COMMAND_CHECKPOINT;
+        bool data = kind == COMMAND_WRITE || kind == COMMAND_OPEN_SESSION ||
+                    kind == COMMAND_CHECKPOINT || kind == COMMAND_PART;
         EXPECT(command_is_metadata((enum command_kind)kind) == !data);
     }
+}
+
+TEST(command, a_part_says_its_place)
+{
+    struct buf entry = {0};
+    struct command_part part = {.place = 2, .count = 3, .piece = bytes_str("piece")};
+    command_put_part(&entry, &part);
+    struct cursor cursor = cursor_of(buf_bytes(&entry));
+    struct command command;
+    struct command_part found;
+    struct err e;
+    REQUIRE_OK(command_next(&cursor, &command, &e));
+    EXPECT_UINT(cursor.size, 0);
+    EXPECT_INT(command.kind, COMMAND_PART);
+    EXPECT_UINT(command.session, 0);
+    EXPECT_OK(command_read_part(command.body, &found, &e));
+    EXPECT_UINT(found.place, 2);
+    EXPECT_UINT(found.count, 3);
+    EXPECT(bytes_equal(found.piece, bytes_str("piece")));
+    buf_deinit(&entry);
+}
+
+TEST(command, a_malformed_part_is_corrupt)
+{
+    static const char *const bodies[] = {"",          "\x01",      "\x03\x03x",
+                                         "\x01\x01x", "\x01\x7fx", "\x01\x02"};
+    for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++) {
+        struct command_part part;
+        struct err e;
+        EXPECT_ERR(command_read_part(bytes_str(bodies[i]), &part, &e), ERR_CORRUPT);
+    }
+}
+
+/* The largest request fits in the parts that there may be. */
+TEST(command, parts_hold_the_largest_request)
+{
+    EXPECT((uint64_t)COMMAND_PARTS_MAX * COMMAND_PART_SIZE_MAX >=
+           (uint64_t)LIMIT_MESSAGE_SIZE_MAX + LIMIT_ENTRY_OVERHEAD_SIZE_MAX);
+    struct buf piece = {0};
+    struct buf entry = {0};
+    buf_put_zeros(&piece, COMMAND_PART_SIZE_MAX);
+    struct command_part part = {.place = 0, .count = 2, .piece = buf_bytes(&piece)};
+    command_put_part(&entry, &part);
+    EXPECT(entry.size <= LIMIT_ENTRY_SIZE_MAX);
+    buf_deinit(&piece);
+    buf_deinit(&entry);
 }
 
 static void put_no_kind(void *arg)

@@ -195,7 +195,7 @@ TEST(apply, refusals_are_results_and_are_told_in_words)
     EXPECT(tsdb_setting(f.db, "nothing") == NULL);
     static const uint8_t garbage[] = {0xff};
     for (int kind = COMMAND_WRITE; kind < COMMAND_KIND_COUNT; kind++) {
-        if (kind != COMMAND_CHECKPOINT) {
+        if (kind != COMMAND_CHECKPOINT && kind != COMMAND_PART) {
             EXPECT_ERR(apply_body(&f, (enum command_kind)kind, bytes_of(garbage, 1)), ERR_INVALID);
         }
     }
@@ -219,6 +219,79 @@ TEST(apply, an_entry_that_is_no_entry_is_an_error_not_a_result)
     EXPECT_UINT(tsdb_applied_index(f.db), index);
     EXPECT(!tsdb_frozen(f.db));
     buf_deinit(&entry);
+    fixture_close(&f);
+}
+
+/* The 'place'-th half of a write of two rows, as two parts. */
+static enum err_code apply_half(struct fixture *f, const struct command *write, uint64_t place)
+{
+    struct buf whole = {0};
+    struct buf entry = {0};
+    command_put(&whole, write);
+    size_t half = whole.size / 2;
+    struct command_part part = {.place = place, .count = 2, .piece = {whole.data, half}};
+    if (place == 1) {
+        part.piece = bytes_of(whole.data + half, whole.size - half);
+    }
+    command_put_part(&entry, &part);
+    enum err_code code = apply_entry(f, buf_bytes(&entry));
+    buf_deinit(&whole);
+    buf_deinit(&entry);
+    return code;
+}
+
+TEST(apply, a_large_write_takes_effect_with_its_last_part)
+{
+    struct fixture f = fixture_open(false);
+    struct buf rows = {0};
+    make_write_request(&rows, "m", "a", "1 1 - - -\n2 2 - - -");
+    uint64_t session = open_session(&f, 1);
+    struct command write = {
+        .kind = COMMAND_WRITE, .session = session, .sequence = 1, .body = buf_bytes(&rows)};
+    EXPECT_OK(apply_half(&f, &write, 0));
+    EXPECT_UINT(f.results.count, 0);
+    EXPECT_STR(scan_all(&f), "");
+    EXPECT_OK(apply_half(&f, &write, 1));
+    REQUIRE_UINT(f.results.count, 1);
+    EXPECT_INT(f.result.kind, COMMAND_WRITE);
+    EXPECT_UINT(f.result.rows, 2);
+    EXPECT_UINT(f.result.index, f.index);
+    EXPECT_STR(scan_all(&f), "a,-,- 1 1 - - -\na,-,- 2 2 - - -\n");
+    EXPECT_OK(apply_half(&f, &write, 0));
+    EXPECT_OK(apply_half(&f, &write, 1));
+    EXPECT(f.result.repeated);
+    EXPECT_UINT(f.result.index, f.index - 2);
+    buf_deinit(&rows);
+    fixture_close(&f);
+}
+
+TEST(apply, a_large_write_with_something_between_its_parts_has_no_effect)
+{
+    struct fixture f = fixture_open(false);
+    struct buf rows = {0};
+    make_write_request(&rows, "m", "a", "1 1 - - -\n2 2 - - -");
+    struct command write = {.kind = COMMAND_WRITE, .body = buf_bytes(&rows)};
+    EXPECT_OK(apply_half(&f, &write, 0));
+    tsdb_apply_barrier(f.db, ++f.index, f.term);
+    EXPECT_OK(apply_half(&f, &write, 1));
+    EXPECT_INT(f.result.code, ERR_UNAVAILABLE);
+    EXPECT_OK(apply_half(&f, &write, 0));
+    EXPECT_OK(put(&f, "b", "3 3 - - -"));
+    EXPECT_OK(apply_half(&f, &write, 1));
+    EXPECT_INT(f.result.code, ERR_UNAVAILABLE);
+    EXPECT_STR(scan_all(&f), "b,-,- 3 3 - - -\n");
+    buf_deinit(&rows);
+    fixture_close(&f);
+}
+
+TEST(apply, parts_that_are_no_write_are_an_error)
+{
+    struct fixture f = fixture_open(false);
+    struct command checkpoint = {.kind = COMMAND_CHECKPOINT, .body = bytes_str("xxxx")};
+    EXPECT_OK(apply_half(&f, &checkpoint, 0));
+    EXPECT_ERR(apply_half(&f, &checkpoint, 1), ERR_CORRUPT);
+    EXPECT_CONTAINS(f.err.text, "no write");
+    EXPECT_ERR(apply_body(&f, COMMAND_PART, bytes_str("x")), ERR_CORRUPT);
     fixture_close(&f);
 }
 
@@ -372,12 +445,14 @@ TEST(apply, validation_refuses_what_would_fail_and_changes_nothing)
     fixture_close(&f);
 }
 
-TEST(apply, validation_refuses_what_no_entry_can_hold)
+TEST(apply, validation_refuses_what_the_log_can_not_hold)
 {
     struct fixture f = fixture_open(false);
-    uint8_t *large = mem_zalloc(LIMIT_ENTRY_SIZE_MAX);
-    EXPECT_CONTAINS(validate(&f, COMMAND_WRITE, bytes_of(large, LIMIT_ENTRY_SIZE_MAX)),
-                    "does not fit in one log entry");
+    uint8_t *large = mem_zalloc(LIMIT_MESSAGE_SIZE_MAX + 1);
+    EXPECT_CONTAINS(validate(&f, COMMAND_WRITE, bytes_of(large, LIMIT_MESSAGE_SIZE_MAX + 1)),
+                    "does not fit in the log");
+    EXPECT_CONTAINS(validate(&f, COMMAND_CREATE_TABLE, bytes_of(large, LIMIT_ENTRY_SIZE_MAX)),
+                    "does not fit in the log");
     mem_free(large);
     fixture_close(&f);
 }
