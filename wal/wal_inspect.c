@@ -416,9 +416,10 @@ static enum err_code inspect(struct inspection *s, struct err *e)
         return code;
     }
     uint64_t cut = s->index_low == UINT64_MAX ? 0 : s->index_low - 1;
-    const struct wal_extent none = {0};
+    const struct wal_extent segments = {.segment_first = s->set.first,
+                                        .segment_last = wal_set_last(&s->set)};
     wal_table_init(&s->table, s->role == WAL_LOCAL, cut);
-    wal_replay_init(&s->replay, &s->layout, s->role == WAL_LOCAL, &s->table, &none);
+    wal_replay_init(&s->replay, &s->layout, s->role == WAL_LOCAL, &s->table, &segments);
     code = scan_all(s, visit_slot, e);
     if (code != ERR_OK) {
         return code;

@@ -106,10 +106,34 @@ static size_t chunk(const struct wal_reader *r, uint64_t at, uint64_t end)
     return left < WAL_READER_SPAN_MAX ? (size_t)left : WAL_READER_SPAN_MAX;
 }
 
+/* How many of the bytes are zero before the first that is not. */
+static size_t zeros_before(const uint8_t *p, size_t size)
+{
+    enum { WORD = 8, BLOCK = 4096 };
+    size_t at = 0;
+    while (size - at >= WORD) {
+        /* Comparing bytes with themselves one further on is what memcmp is fast at. */
+        if (size - at >= BLOCK && p[at] == 0 && p[at + WORD] == 0 &&
+            memcmp(p + at, p + at + 1, BLOCK - 1) == 0) {
+            at += BLOCK;
+            continue;
+        }
+        uint64_t word;
+        memcpy(&word, p + at, sizeof word);
+        if (word != 0) {
+            break;
+        }
+        at += WORD;
+    }
+    while (at < size && p[at] == 0) {
+        at++;
+    }
+    return at;
+}
+
 static bool all_zero(const uint8_t *p, size_t size)
 {
-    /* Comparing the bytes with themselves one further on is what memcmp is fast at. */
-    return size == 0 || (p[0] == 0 && memcmp(p, p + 1, size - 1) == 0);
+    return zeros_before(p, size) == size;
 }
 
 uint64_t wal_reader_next_nonzero(struct wal_reader *r, uint64_t from)
@@ -118,14 +142,11 @@ uint64_t wal_reader_next_nonzero(struct wal_reader *r, uint64_t from)
     while (at < r->size) {
         size_t size = chunk(r, at, r->size);
         const uint8_t *p = wal_reader_at(r, at, size);
-        if (!all_zero(p, size)) {
-            size_t i = 0;
-            while (p[i] == 0) {
-                i++;
-            }
-            return at + i;
+        size_t zeros = zeros_before(p, size);
+        at += zeros;
+        if (zeros < size) {
+            return at;
         }
-        at += size;
     }
     return r->size;
 }

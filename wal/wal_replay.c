@@ -18,6 +18,9 @@ void wal_replay_init(struct wal_replay *r, const struct wal_layout *layout, bool
         .commit = table->cut,
         .index_seen = table->cut,
     };
+    uint64_t from = extent->index_last > table->cut ? extent->index_last : table->cut;
+    uint64_t segments = extent->segment_last - extent->segment_first + 1;
+    r->index_max = from + segments * (layout->segment_size / WAL_RECORD_HEADER_SIZE);
     r->extent_checked = extent->segment_last == extent->segment_first || extent->sequence_last == 0;
 }
 
@@ -322,6 +325,16 @@ static void remember_lost(struct wal_replay *r, const struct wal_found *s)
     };
 }
 
+/* A header that is intact and yet can't be: taken for lost, so that no index from
+ * the disk decides how much memory is asked for. */
+static bool plausible(const struct wal_replay *r, const struct wal_record *record)
+{
+    if (record->index == 0 && record->type != WAL_RECORD_MARK) {
+        return false;
+    }
+    return r->local ? record->index < UINT64_MAX : record->index <= r->index_max;
+}
+
 void wal_replay_slot(struct wal_replay *r, const struct wal_found *found)
 {
     uint64_t segment = wal_lsn_segment(&r->layout, found->lsn);
@@ -329,7 +342,7 @@ void wal_replay_slot(struct wal_replay *r, const struct wal_found *found)
         check_extent(r);
     }
     struct wal_found s = *found;
-    if (s.verdict == WAL_UNKNOWN) {
+    if (s.verdict == WAL_UNKNOWN || !plausible(r, &s.record)) {
         r->records_unknown++;
         wal_replay_lose(r, s.lsn);
         r->sequence = 0;
@@ -374,8 +387,11 @@ static void mark_pending(struct wal_replay *r)
 void wal_replay_fill(struct wal_replay *r, const struct wal_side_entry *side)
 {
     CHECK(!r->local);
-    mark_pending(r);
     const struct wal_record *record = &side->record;
+    if (!plausible(r, record)) {
+        return;
+    }
+    mark_pending(r);
     /* There was a hole at this index then. What the table knew of it before may
      * have been cut away with the segment of an entry that stood there earlier. */
     wal_table_extend(r->table, record->index);

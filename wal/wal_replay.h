@@ -72,6 +72,7 @@ struct wal_replay {
     bool local;
     bool extent_checked;
     struct wal_extent extent;
+    uint64_t index_max; /* more entries than this can't be in the log */
 
     uint64_t sequence;          /* of the last record, 0: not known */
     uint64_t segment_last_seen; /* of the last slot */
@@ -99,7 +100,8 @@ struct wal_replay {
     uint64_t records_unknown;
 };
 
-/* Borrows 'table', which must be empty. A zero 'extent' is not checked. */
+/* Borrows 'table', which must be empty. Of 'extent' the segments are needed; what
+ * it says about the last change is not checked if sequence_last is 0. */
 void wal_replay_init(struct wal_replay *r, const struct wal_layout *layout, bool local,
                      struct wal_table *table, const struct wal_extent *extent);
 void wal_replay_deinit(struct wal_replay *r);

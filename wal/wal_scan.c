@@ -49,6 +49,16 @@ static bool room_for_header(const struct walk *w, uint64_t offset)
 
 /* --- identifiers --- */
 
+/* Pages that are inside the file. */
+static uint32_t pages_there(const struct wal_scan *scan)
+{
+    uint32_t pages = wal_segment_pages(scan->layout.segment_size);
+    uint64_t there = scan->reader->file_size;
+    there = there < WAL_SEGMENT_HEADER_SIZE ? 0 : there - WAL_SEGMENT_HEADER_SIZE;
+    there /= WAL_IDENTIFIER_PAGE_SIZE;
+    return there < pages ? (uint32_t)there : pages;
+}
+
 static void read_page(struct walk *w, uint32_t page, uint32_t seed)
 {
     struct identifiers *ids = &w->identifiers;
@@ -77,7 +87,7 @@ static void read_identifiers(struct walk *w)
     }
     w->identifiers.read = true;
     uint32_t seed = wal_identifier_seed(w->scan->segment, w->scan->layout.log_key);
-    for (uint32_t page = 0; page < wal_segment_pages(w->size); page++) {
+    for (uint32_t page = 0; page < pages_there(w->scan); page++) {
         read_page(w, page, seed);
     }
 }
@@ -165,8 +175,10 @@ static uint64_t next_known(struct walk *w, uint64_t offset)
 {
     const struct wal_identifier *id = identifier_from(w, offset + WAL_RECORD_ALIGNMENT);
     uint64_t limit = id == NULL || WAL_MUTATED(NO_IDENTIFIERS) ? w->size : id->offset;
-    for (uint64_t at = next_candidate(w->scan->reader, offset);
-         at < limit && room_for_header(w, at); at = next_candidate(w->scan->reader, at)) {
+    /* Behind the end of a short file there is nothing to find. */
+    uint64_t end = limit < w->scan->reader->file_size ? limit : w->scan->reader->file_size;
+    for (uint64_t at = next_candidate(w->scan->reader, offset); at < end && room_for_header(w, at);
+         at = next_candidate(w->scan->reader, at)) {
         struct wal_record r;
         if (header_at(w->scan, at, &r) != WAL_RECORD_BAD) {
             return at;
@@ -298,7 +310,7 @@ void wal_scan_statements(const struct wal_scan *scan, uint64_t *lsn_durable, uin
     uint64_t size = scan->layout.segment_size;
     uint64_t segment_end = wal_lsn_of(&scan->layout, scan->segment + 1, 0);
     uint32_t seed = wal_identifier_seed(scan->segment, scan->layout.log_key);
-    for (uint32_t page = 0; page < wal_segment_pages(size); page++) {
+    for (uint32_t page = 0; page < pages_there(scan); page++) {
         uint64_t page_end =
             WAL_SEGMENT_HEADER_SIZE + (uint64_t)(page + 1) * WAL_IDENTIFIER_PAGE_SIZE;
         struct wal_statement s;
@@ -310,7 +322,8 @@ void wal_scan_statements(const struct wal_scan *scan, uint64_t *lsn_durable, uin
             state(commit, s.commit);
         }
     }
-    for (uint64_t at = wal_segment_records_at(size); at + WAL_RECORD_HEADER_SIZE <= size;) {
+    uint64_t end = scan->reader->file_size;
+    for (uint64_t at = wal_segment_records_at(size); at + WAL_RECORD_HEADER_SIZE <= end;) {
         struct wal_record r;
         if (header_at(scan, at, &r) != WAL_RECORD_GOOD) {
             at = next_candidate(scan->reader, at);
@@ -326,9 +339,9 @@ void wal_scan_statements(const struct wal_scan *scan, uint64_t *lsn_durable, uin
 
 bool wal_scan_has_records(const struct wal_scan *scan)
 {
-    uint64_t size = scan->layout.segment_size;
-    for (uint64_t at = wal_segment_records_at(size); at + WAL_RECORD_HEADER_SIZE <= size;
-         at = next_candidate(scan->reader, at)) {
+    uint64_t end = scan->reader->file_size;
+    for (uint64_t at = wal_segment_records_at(scan->layout.segment_size);
+         at + WAL_RECORD_HEADER_SIZE <= end; at = next_candidate(scan->reader, at)) {
         struct wal_record r;
         if (header_at(scan, at, &r) != WAL_RECORD_BAD) {
             return true;
