@@ -208,7 +208,11 @@ static bool replaced(const struct inspection *s, const struct wal_found *found)
         return false;
     }
     const struct wal_place *place = wal_table_at(&s->table, found->record.index);
-    return place == NULL || (wal_place_lsn(place) != found->lsn && !wal_place_side(place));
+    if (place == NULL) {
+        return true;
+    }
+    return wal_place_state(place) != WAL_PLACE_UNKNOWN && !wal_place_side(place) &&
+           wal_place_lsn(place) != found->lsn;
 }
 
 static struct bytes payload_of(struct inspection *s, const struct wal_found *found)
