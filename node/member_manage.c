@@ -405,6 +405,10 @@ void member_transfer(struct member *m, const char *name, struct member_request *
 {
     member_start_request(m, r);
     uint64_t id = 0;
+    if (m->state == MEMBER_LOCAL) {
+        member_reply_error(r, ERR_STATE, "this node commits without Raft: it leads nobody");
+        return;
+    }
     if (name[0] != '\0') {
         const struct server *s = pick(m, name, true);
         if (s == NULL) {

@@ -261,6 +261,10 @@ static void on_state_hash(struct grpc_call *grpc, struct bytes message, void *co
             index = wire_uint(&c, &f);
         }
     }
+    if (c.bad) {
+        grpc_call_finish(grpc, GRPC_INVALID_ARGUMENT, "StateHashRequest: not a valid message");
+        return;
+    }
     struct scan_call *s = begin(service, grpc, NULL);
     s->call.request.done = done_hash_read;
     member_read(service->member, true, index, &s->call.request);
