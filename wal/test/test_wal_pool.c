@@ -22,6 +22,7 @@ static void fixture_init(struct fixture *f)
     *f = (struct fixture){.disk = fake_disk_create(1)};
     f->io = fake_disk_io(f->disk);
     REQUIRE_OK(io_mkdir(f->io, "log", &f->err));
+    REQUIRE_OK(io_sync_dir(f->io, ".", &f->err));
     wal_pool_init(&f->pool, f->io, "log", FILE_SIZE, KEEP_MAX);
 }
 
