@@ -105,8 +105,8 @@ const char *import_progress_text(const struct import_progress *p, char dst[IMPOR
     }
     char rows[GROUPED_SIZE];
     char rate[GROUPED_SIZE];
-    uint64_t per_second =
-        p->elapsed_ms == 0 ? 0 : (uint64_t)((double)p->rows * 1000.0 / (double)p->elapsed_ms);
+    double measured = p->elapsed_ms == 0 ? 0 : (double)p->rows * 1000.0 / (double)p->elapsed_ms;
+    uint64_t per_second = measured < 0x1p63 ? (uint64_t)measured : UINT64_MAX;
     (void)snprintf(dst, IMPORT_PROGRESS_SIZE, "%s%s rows  %s rows/s%s", share,
                    grouped(p->rows, rows), grouped(per_second, rate), retries);
     return dst;
