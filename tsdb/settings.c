@@ -335,9 +335,12 @@ static bool take_digits(struct bytes *text, int64_t *number)
         }
         *number = *number * 10 + digit;
     }
+    if (i == 0) {
+        return false; /* and no arithmetic on the pointer of an empty text */
+    }
     text->data += i;
     text->size -= i;
-    return i > 0;
+    return true;
 }
 
 static const struct unit *take_unit(struct bytes *text, const struct unit *units)
