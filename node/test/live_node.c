@@ -247,7 +247,8 @@ static bool not_serving_yet(void *context, struct bytes message)
 
 void live_client_wait_ready(struct live_client *c)
 {
-    Grpc__Health__V1__HealthCheckRequest request = GRPC__HEALTH__V1__HEALTH_CHECK_REQUEST__INIT;
+    Grpc__Health__V1__HealthCheckRequest request;
+    grpc__health__v1__health_check_request__init(&request);
     bool serving = false;
     struct grpc_reader reader = {.message = not_serving_yet, .context = &serving};
     enum grpc_status status =

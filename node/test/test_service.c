@@ -198,7 +198,8 @@ static enum grpc_status scan(struct fixture *f, Tidemark__V1__ScanRequest *reque
 static Tidemark__V1__ScanRequest scan_of(char *table)
 {
     static char database[] = "t";
-    Tidemark__V1__ScanRequest request = TIDEMARK__V1__SCAN_REQUEST__INIT;
+    Tidemark__V1__ScanRequest request;
+    tidemark__v1__scan_request__init(&request);
     request.database = database;
     request.table = table;
     return request;
@@ -280,7 +281,8 @@ TEST(service, scans_by_time_tag_and_limit)
 
     Tidemark__V1__ScanRequest some = scan_of(kv);
     ProtobufCBinaryData b = {1, (uint8_t[]){'b'}};
-    Tidemark__V1__TagFilter filter = TIDEMARK__V1__TAG_FILTER__INIT;
+    Tidemark__V1__TagFilter filter;
+    tidemark__v1__tag_filter__init(&filter);
     Tidemark__V1__TagFilter *filters[] = {&filter};
     char key[] = "key";
     filter.tag = key;
@@ -325,7 +327,8 @@ TEST(service, refuses_scans_of_what_is_not_there)
     request.n_columns = 1;
     request.columns = no_column;
     EXPECT_INT(scan(&f, &request, &rows), GRPC_NOT_FOUND);
-    Tidemark__V1__TagFilter filter = TIDEMARK__V1__TAG_FILTER__INIT;
+    Tidemark__V1__TagFilter filter;
+    tidemark__v1__tag_filter__init(&filter);
     Tidemark__V1__TagFilter *filters[] = {&filter};
     filter.tag = no_table;
     request = scan_of(kv);
@@ -487,7 +490,8 @@ TEST(service, tells_watchers_all_settings_and_then_each_change)
     struct fixture f;
     fixture_open(&f);
     size_t count = count_settings(&f, "", false);
-    Tidemark__V1__WatchSettingsRequest request = TIDEMARK__V1__WATCH_SETTINGS_REQUEST__INIT;
+    Tidemark__V1__WatchSettingsRequest request;
+    tidemark__v1__watch_settings_request__init(&request);
     struct watch w = {.fixture = &f};
     struct grpc_reader reader = {.message = watch_settings, .context = &w};
     EXPECT_INT(live_stream(&f.client, "Admin/WatchSettings", &request.base, &reader),
@@ -707,7 +711,8 @@ TEST(service, forgets_a_waiting_call_that_its_client_cancels)
 
 static enum grpc_status check_health(struct fixture *f, char *service)
 {
-    Grpc__Health__V1__HealthCheckRequest request = GRPC__HEALTH__V1__HEALTH_CHECK_REQUEST__INIT;
+    Grpc__Health__V1__HealthCheckRequest request;
+    grpc__health__v1__health_check_request__init(&request);
     request.service = service;
     return live_call(&f->client, "/grpc.health.v1.Health/Check", &request.base);
 }
