@@ -293,7 +293,7 @@ TEST(wal_segment, identifiers_have_an_eighth_and_at_least_two_pages)
         test_context("size %zu", (size_t)cases[i].size);
         EXPECT_UINT(wal_segment_records_at(cases[i].size), cases[i].records_at);
         EXPECT_UINT(wal_segment_pages(cases[i].size), cases[i].pages);
-        EXPECT_UINT(wal_segment_identifiers_max(cases[i].size), cases[i].pages * 127);
+        EXPECT_UINT(wal_segment_identifiers_max(cases[i].size), (uint64_t)cases[i].pages * 127);
     }
 }
 

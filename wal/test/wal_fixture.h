@@ -33,7 +33,9 @@ static inline enum err_code fixture_extent_changed(void *context, const struct w
                                                    struct err *e)
 {
     struct fixture *f = context;
-    if (f->extent_fails_in > 0 && --f->extent_fails_in == 0) {
+    bool counted = f->extent_fails_in > 0;
+    f->extent_fails_in -= counted ? 1 : 0;
+    if (counted && f->extent_fails_in == 0) {
         return err_set(e, ERR_IO, "injected");
     }
     f->extent = *extent;
