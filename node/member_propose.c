@@ -247,7 +247,7 @@ void member_flush(struct member *m, uint64_t now_ms)
         refuse_gathered(m, ERR_UNAVAILABLE, "the node is stopping");
         return;
     }
-    struct entry *entries[COMMAND_PARTS_MAX];
+    struct entry *entries[COMMAND_PARTS_MAX] = {0};
     size_t count = make_entries(m, entries);
     if (m->state == MEMBER_LOCAL) {
         propose_local(m, entries, count);

@@ -29,6 +29,7 @@ TEST(failover, a_killed_leader_is_replaced_and_nothing_acknowledged_is_lost)
     struct load_options load = {.reads = true};
     struct load *l = load_open(c, &load);
     unsigned rounds = cluster_rounds(ROUNDS);
+    REQUIRE(rounds > 0);
     uint64_t gap_max = 0;
     uint64_t gap_sum = 0;
     for (unsigned i = 0; i < rounds; i++) {

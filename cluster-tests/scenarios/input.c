@@ -244,7 +244,7 @@ TEST(input, garbage_on_every_port_closes_that_connection_alone)
 {
     struct load *l = NULL;
     struct cluster *c = open_three("garbage", &l);
-    int fds[CLUSTER_NODES_MAX][2][GARBAGE_COUNT];
+    int fds[CLUSTER_NODES_MAX][2][GARBAGE_COUNT] = {0};
     for (size_t i = 0; i < cluster_size(c); i++) {
         for (size_t kind = 0; kind < GARBAGE_COUNT; kind++) {
             fds[i][0][kind] = send_garbage(c, cluster_client_address(c, i), (enum garbage)kind);
