@@ -161,14 +161,14 @@ class Cluster:
         if full or base is None:
             say("building the image from source")
             run([ROOT / "scripts" / "docker-base"], seconds=BUILD_SECONDS)
-            self.compose("build", "n1", seconds=BUILD_SECONDS)
+            self.compose("build", "--force-rm", "n1", seconds=BUILD_SECONDS)
             return
         say(f"building the image on {base} with the programs of {self.programs}")
         run([ROOT / "scripts" / "docker-base", base], seconds=BUILD_SECONDS)
         runtime = "tidemark-runtime:" + base.replace(":", "-")
-        docker("build", "--target", "runtime", "--build-arg", f"BASE={base}", "-t", runtime,
+        docker("build", "--force-rm", "--target", "runtime", "--build-arg", f"BASE={base}", "-t", runtime,
                "-f", ROOT / "docker" / "Dockerfile", ROOT, seconds=BUILD_SECONDS)
-        docker("build", "--build-arg", f"RUNTIME={runtime}", "-t", self.image, "-f", "-",
+        docker("build", "--force-rm", "--build-arg", f"RUNTIME={runtime}", "-t", self.image, "-f", "-",
                self.programs, input=PROGRAMS_ON_RUNTIME, seconds=BUILD_SECONDS)
 
     # --- containers ---
