@@ -306,6 +306,7 @@ struct member *member_open(const struct member_options *options, uint64_t now_ms
     /* An answer to the process before this one must not fit a question of ours. */
     m->token_next = random_u64(&m->random) >> 1 | 1;
     m->hard = *storage_hard(m->storage);
+    m->term_durable = m->hard.term;
     m->control = *storage_control(m->storage);
     open_state(m);
     return m;

@@ -89,10 +89,12 @@ static void done_found(struct job *job)
     struct found_job *f = (struct found_job *)job;
     struct member *m = f->member;
     bool raft = f->raft;
+    uint64_t term = f->hard.term;
     bool go = member_job_ended(m, job);
     buf_deinit(&f->entry);
     mem_free(f);
     if (go) {
+        m->term_durable = term;
         settled(m, raft);
     }
 }

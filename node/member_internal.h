@@ -128,6 +128,7 @@ struct member {
     struct random random;
 
     struct hard_state hard;  /* as last given to the log lane */
+    uint64_t term_durable;   /* stored: only that is told to a node that repairs (safety.md C2.3) */
     struct control control;  /* the same */
     struct settings *values; /* all of them, as last applied */
     struct member_settings settings;

@@ -277,7 +277,9 @@ static void done_vote(struct job *job)
 {
     struct vote_job *v = (struct vote_job *)job;
     struct member *m = v->member;
-    if (member_job_ended(m, job) && v->generation == m->generation) {
+    bool go = member_job_ended(m, job);
+    m->term_durable = go ? v->hard.term : m->term_durable;
+    if (go && v->generation == m->generation) {
         struct event ev = {.type = EVENT_HARD_STATE_DURABLE};
         (void)member_raft_step(m, &ev, NULL);
     }

@@ -176,9 +176,11 @@ static void done_term(struct job *job)
     struct term_job *t = (struct term_job *)job;
     struct member *m = t->member;
     if (member_job_ended(m, job)) {
+        m->term_durable = t->hard.term;
         if (t->asker != 0) {
             member_repair_question(m, t->asker, buf_bytes(&t->question));
-            if (m->state == MEMBER_STARTING && m->restart_for_term) {
+            bool stored = m->term_durable == m->hard.term;
+            if (m->state == MEMBER_STARTING && m->restart_for_term && stored) {
                 m->restart_for_term = false;
                 member_raft_load(m);
             }
@@ -510,6 +512,10 @@ void member_repair_question(struct member *m, uint64_t peer_id, struct bytes que
                  (m->state == MEMBER_STARTING && (m->loaded_ready || m->restart_for_term));
     if (!known || m->db == NULL) {
         return; /* we don't know our own log yet; the asker asks again */
+    }
+    if (m->hard.term != m->term_durable) {
+        submit_term(m, m->hard.term, peer_id, question);
+        return;
     }
     struct repair_self self = {
         .id = m->hard.directory_id,

@@ -20,9 +20,11 @@ static void host_submit(void *context, struct job *job)
 
 static void host_send(void *context, uint64_t peer_id, struct bytes message)
 {
-    (void)context;
+    struct solo *s = context;
     (void)peer_id;
-    (void)message;
+    s->sent_count++;
+    buf_reset(&s->sent);
+    buf_put_bytes(&s->sent, message);
 }
 
 static void host_dial(void *context, const char *const *addresses, size_t count)
@@ -231,6 +233,7 @@ void solo_close(struct solo *s)
         solo_crash(s, false);
     }
     fake_disk_destroy(s->disk);
+    buf_deinit(&s->sent);
 }
 
 /* --- requests --- */

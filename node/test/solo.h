@@ -29,6 +29,8 @@ struct solo {
     bool answered;
     struct member_reply reply;
     char text[ERR_TEXT_SIZE];
+    size_t sent_count; /* messages to other nodes */
+    struct buf sent;   /* the last one */
 };
 
 void solo_open(struct solo *s, struct solo_options options);
