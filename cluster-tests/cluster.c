@@ -50,8 +50,9 @@ struct cluster {
     struct grpc_blocking *blocking;
     size_t count;
     struct node nodes[CLUSTER_NODES_MAX];
-    void (*turn)(void *context);
-    void *turn_context;
+    cluster_work *work; /* NULL: none */
+    void *work_context;
+    bool works;
     unsigned tries; /* of cluster_try(), for their directories */
 };
 
@@ -352,18 +353,21 @@ int cluster_try(struct cluster *c, const char *const *flags, struct buf *output)
 
 /* --- turns --- */
 
-void cluster_on_turn(struct cluster *c, void (*turn)(void *context), void *context)
+void cluster_on_turn(struct cluster *c, cluster_work *work, void *context)
 {
-    c->turn = turn;
-    c->turn_context = context;
+    c->work = work;
+    c->work_context = context;
+}
+
+bool cluster_works(const struct cluster *c)
+{
+    return c->works;
 }
 
 void cluster_turn(struct cluster *c, unsigned timeout_ms)
 {
     grpc_blocking_step(c->blocking, timeout_ms);
-    if (c->turn != NULL) {
-        c->turn(c->turn_context);
-    }
+    c->works = c->work != NULL && c->work(c->work_context);
     for (size_t i = 0; i < c->count; i++) {
         struct node *n = &c->nodes[i];
         struct process_end end;

@@ -68,8 +68,11 @@ int cluster_try(struct cluster *c, const char *const *flags, struct buf *output)
 
 /* --- waiting --- */
 
-/* Called at every turn of a wait. */
-void cluster_on_turn(struct cluster *c, void (*turn)(void *context), void *context);
+/* Called at every turn of a wait. Returns whether it writes, or waits for an answer. */
+typedef bool cluster_work(void *context);
+void cluster_on_turn(struct cluster *c, cluster_work *work, void *context);
+/* What it returned last. */
+bool cluster_works(const struct cluster *c);
 /* Turns the loop once. Fails the test when a node that should run has ended. */
 void cluster_turn(struct cluster *c, unsigned timeout_ms);
 
@@ -88,7 +91,8 @@ size_t cluster_leader(struct cluster *c);
 bool cluster_status(struct cluster *c, size_t node, struct node_status *out);
 /* Asks until it answers. */
 struct node_status cluster_wait_status(struct cluster *c, size_t node);
-/* All running nodes have the same state at the same index, and it is not before 'index'. */
+/* All running nodes have the same state at the same index. It must stand still:
+ * while the work of cluster_on_turn() writes, that they meet at one index is luck. */
 void cluster_expect_equal_state(struct cluster *c);
 
 /* --- what a test does when it fails --- */

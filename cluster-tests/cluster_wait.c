@@ -4,9 +4,15 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "cluster-tests/cluster.h"
 
-enum { STATUS_LIMIT_MS = 3000, TURN_MS = 10, HASH_SIZE = 64 };
+enum {
+    STATUS_LIMIT_MS = 3000,
+    TURN_MS = 10,
+    HASH_SIZE = 64,
+    HASH_LIMIT_MS = 60000, /* every row is decoded, by a program that checks itself */
+};
 
 bool cluster_status(struct cluster *c, size_t node, struct node_status *out)
 {
@@ -193,26 +199,31 @@ size_t cluster_wait_leader(struct cluster *c)
 struct hashes {
     uint64_t at[CLUSTER_NODES_MAX];
     char text[CLUSTER_NODES_MAX][HASH_SIZE];
-    size_t first; /* node that was asked first */
+    size_t first;   /* node that was asked first */
+    struct err err; /* of the last one that did not answer */
 };
 
-/* All at one index, whatever it is: only then can they be compared. */
+/* All at one index, whatever it is: only then can they be compared. Who is behind
+ * the first answers when it has applied as much. */
 static bool are_at_one_index(struct cluster *c, void *context)
 {
     struct hashes *h = context;
     bool one = true;
+    uint64_t index = 0;
     h->first = cluster_size(c);
     for (size_t i = 0; i < cluster_size(c); i++) {
         const struct process *p = cluster_process(c, i);
-        struct err e;
         if (p->id == 0 || p->paused) {
             continue;
         }
-        if (node_state_hash(cluster_client(c, i), 0, &h->at[i], h->text[i], &e) != ERR_OK) {
+        struct node_client client = *cluster_client(c, i);
+        client.timeout_ms = HASH_LIMIT_MS;
+        if (node_state_hash(&client, index, &h->at[i], h->text[i], &h->err) != ERR_OK) {
             return false;
         }
         if (h->first == cluster_size(c)) {
             h->first = i;
+            index = h->at[i];
         }
         one = one && h->at[i] == h->at[h->first];
     }
@@ -221,9 +232,20 @@ static bool are_at_one_index(struct cluster *c, void *context)
 
 void cluster_expect_equal_state(struct cluster *c)
 {
-    struct hashes h;
+    struct hashes h = {0};
+    cluster_turn(c, 0);
+    CHECK(!cluster_works(c));
     (void)cluster_wait_healthy(c);
-    cluster_wait(c, are_at_one_index, &h, 0, "no index at which all nodes give their state's hash");
+    uint64_t end_us = process_now_us() + UINT64_C(1000) * CLUSTER_WAIT_MS;
+    while (!are_at_one_index(c, &h)) {
+        if (process_now_us() > end_us) {
+            cluster_fail(c,
+                         "no index at which all nodes give their state's hash (%" PRIu64
+                         ", %" PRIu64 ", %" PRIu64 "); %s",
+                         h.at[0], h.at[1], h.at[2], h.err.text);
+        }
+        cluster_turn(c, TURN_MS);
+    }
     for (size_t i = 0; i < cluster_size(c); i++) {
         const struct process *p = cluster_process(c, i);
         if (p->id != 0 && !p->paused && strcmp(h.text[i], h.text[h.first]) != 0) {

@@ -308,7 +308,23 @@ static void turn_writer(struct writer *w, uint64_t now)
     }
 }
 
-static void on_turn(void *context)
+static bool is_idle(const struct load *l)
+{
+    for (unsigned i = 0; i < l->options.writers; i++) {
+        const struct writer *w = &l->writers[i];
+        for (unsigned k = 0; k < l->options.depth; k++) {
+            if (w->slots[k].state != IDLE) {
+                return false;
+            }
+        }
+        if (w->state == OPENING) {
+            return false;
+        }
+    }
+    return l->reg == NULL || reg_is_idle(l->reg);
+}
+
+static bool on_turn(void *context)
 {
     struct load *l = context;
     uint64_t now = process_now_us();
@@ -321,6 +337,7 @@ static void on_turn(void *context)
     if (l->faults > 0 || (l->reg != NULL && reg_fault(l->reg) != NULL)) {
         cluster_fail(l->cluster, "%s", l->faults > 0 ? l->fault : reg_fault(l->reg));
     }
+    return !l->draining || !is_idle(l);
 }
 
 /* --- life --- */
@@ -363,22 +380,6 @@ struct load *load_open(struct cluster *c, const struct load_options *options)
     load_gap_begin(l);
     cluster_on_turn(c, on_turn, l);
     return l;
-}
-
-static bool is_idle(const struct load *l)
-{
-    for (unsigned i = 0; i < l->options.writers; i++) {
-        const struct writer *w = &l->writers[i];
-        for (unsigned k = 0; k < l->options.depth; k++) {
-            if (w->slots[k].state != IDLE) {
-                return false;
-            }
-        }
-        if (w->state == OPENING) {
-            return false;
-        }
-    }
-    return l->reg == NULL || reg_is_idle(l->reg);
 }
 
 static bool wait_idle(struct load *l, unsigned limit_ms)

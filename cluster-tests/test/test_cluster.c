@@ -39,6 +39,31 @@ TEST(cluster, starts_stops_and_restarts_a_node)
     cluster_close(c);
 }
 
+static bool works(void *context)
+{
+    return *(bool *)context;
+}
+
+static void expect_equal_state(void *c)
+{
+    cluster_expect_equal_state(c);
+}
+
+/* Else it would pass or fail by luck. */
+TEST(cluster, states_are_compared_only_when_nobody_writes)
+{
+    struct cluster_options options = {.name = "harness"};
+    struct cluster *c = cluster_open(&options);
+    bool busy = true;
+    cluster_on_turn(c, works, &busy);
+    EXPECT_DIES(expect_equal_state, c, "!cluster_works(c)");
+    busy = false;
+    cluster_start_all(c);
+    cluster_expect_equal_state(c);
+    cluster_on_turn(c, NULL, NULL);
+    cluster_close(c);
+}
+
 TEST(cluster, shows_what_a_refused_start_says)
 {
     struct cluster_options options = {.name = "harness"};
