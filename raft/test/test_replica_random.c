@@ -125,7 +125,9 @@ static void make_load(struct cluster *c, size_t nodes)
             continue;
         }
         if (random_chance(r, 800, 1000)) {
-            (void)cluster_submit(c, i, 1 + random_below(r, 8), 8 + random_below(r, 60));
+            /* One draw a statement: C leaves the order of arguments to the compiler. */
+            size_t size = 8 + random_below(r, 60);
+            (void)cluster_submit(c, i, 1 + random_below(r, 8), size);
         }
         if (random_chance(r, 300, 1000)) {
             (void)cluster_read(c, i);

@@ -131,6 +131,8 @@ static inline void rl_trace(const struct rl *r, const char *format, ...)
     }
 }
 
+/* One draw a statement wherever the order matters: C leaves the order in which
+ * arguments are evaluated to the compiler, and a seed must be one run on all. */
 static inline uint64_t rl_below(struct rl *r, uint64_t limit)
 {
     return random_below(&r->random, limit);
@@ -245,10 +247,11 @@ static inline void rl_fuse(struct rl *r)
 {
     if (rl_below(r, 12) == 0) {
         /* Some sectors of a failed sync are lost, all are marked clean. */
-        fake_disk_fail(r->disk, (struct fake_disk_fault){.call = FAKE_DISK_SYNC,
-                                                         .nth = 1 + rl_below(r, 6),
-                                                         .code = ERR_IO,
-                                                         .done = rl_below(r, 40)});
+        uint64_t nth = 1 + rl_below(r, 6);
+        uint64_t done = rl_below(r, 40);
+        fake_disk_fail(r->disk,
+                       (struct fake_disk_fault){
+                           .call = FAKE_DISK_SYNC, .nth = nth, .code = ERR_IO, .done = done});
     } else {
         fake_disk_stop_after(r->disk, rl_below(r, 30));
     }
@@ -351,9 +354,11 @@ static inline void rl_write_one(struct rl *r)
             rl_apply(&r->live, rl_push(r, RL_DROP, index));
             (void)rl_ok(r, wal_drop(r->wal, index, r->commit, &r->err));
         } else if (kind == 1) {
-            rl_append(r, index, 1 + rl_below(r, 3), rl_new_term(r, index));
+            uint64_t term = rl_new_term(r, index);
+            rl_append(r, index, 1 + rl_below(r, 3), term);
         } else {
-            rl_replace(r, index, 1 + rl_below(r, 4), rl_new_term(r, index));
+            uint64_t term = rl_new_term(r, index);
+            rl_replace(r, index, 1 + rl_below(r, 4), term);
         }
         r->term_fresh = true;
         return;
@@ -486,8 +491,8 @@ static inline bool rl_pick(struct rl *r, struct rl_place *out)
 
 static inline void rl_flip(struct rl *r, const struct rl_place *p, uint64_t from, uint64_t size)
 {
-    fake_disk_flip_bit(r->disk, p->path, p->offset + from + rl_below(r, size),
-                       (unsigned)rl_below(r, 8));
+    unsigned bit = (unsigned)rl_below(r, 8);
+    fake_disk_flip_bit(r->disk, p->path, p->offset + from + rl_below(r, size), bit);
 }
 
 static inline uint64_t rl_sector_of(struct rl *r, const struct rl_place *p)
@@ -523,10 +528,11 @@ static inline bool rl_damage(struct rl *r, const struct rl_place *p)
             fake_disk_garbage(r->disk, p->path, sector, RL_SECTOR, &r->random);
         }
         return true;
-    case RL_SEGMENT_HEADER:
-        fake_disk_flip_bit(r->disk, p->path, rl_below(r, WAL_SEGMENT_HEADER_SIZE),
-                           (unsigned)rl_below(r, 8));
+    case RL_SEGMENT_HEADER: {
+        unsigned bit = (unsigned)rl_below(r, 8);
+        fake_disk_flip_bit(r->disk, p->path, rl_below(r, WAL_SEGMENT_HEADER_SIZE), bit);
         return true;
+    }
     case RL_MISSING:
         fake_disk_remove(r->disk, p->path);
         return true;
@@ -701,7 +707,10 @@ static inline bool rl_agrees(struct rl *r, const struct rl_view *v, const struct
     for (uint64_t i = r->cut + 1; i <= top; i++) {
         bool there = i <= s->last;
         const struct rl_entry *truth = &s->entries[i];
-        char kind = i <= v->last ? v->kind[i] : 0;
+        char kind = '\0';
+        if (i <= v->last) {
+            kind = v->kind[i];
+        }
         if (kind == 0 && there && !(v->end_unknown && i > v->last)) {
             return rl_fail(r, "index %" PRIu64 ":%" PRIu64 " is missing", truth->term, i);
         }
