@@ -15,12 +15,16 @@
 
 enum err_code wal_check_open(const struct wal *w, struct err *e)
 {
+    CHECK(w != NULL);
+    CHECK(w->dir != NULL);
     return w->writer.broken ? err_set(e, ERR_IO, "log %s: broken by an earlier failure", w->dir)
                             : ERR_OK;
 }
 
 enum err_code wal_break(struct wal *w, struct err *e)
 {
+    CHECK(w != NULL);
+    CHECK(w->dir != NULL);
     w->writer.broken = true;
     (void)err_wrap(e, "log %s", w->dir);
     if (e != NULL) {
@@ -31,6 +35,8 @@ enum err_code wal_break(struct wal *w, struct err *e)
 
 uint64_t wal_before(const struct wal *w, uint64_t index)
 {
+    CHECK(w->role == WAL_LOCAL || index > w->table.cut);
+    CHECK(index > 0);
     if (w->role == WAL_LOCAL) {
         return w->table.last;
     }
@@ -41,6 +47,8 @@ uint64_t wal_before(const struct wal *w, uint64_t index)
 
 struct wal_draft wal_draft_of(const struct wal_entry *entry)
 {
+    CHECK(entry->type >= WAL_COMMAND && entry->type <= WAL_METADATA);
+    CHECK(entry->index > 0);
     return (struct wal_draft){.record = {.type = (enum wal_record_type)entry->type,
                                          .index = entry->index,
                                          .term = entry->term,
@@ -50,6 +58,9 @@ struct wal_draft wal_draft_of(const struct wal_entry *entry)
 
 struct wal_place wal_place_of(const struct wal_record *record)
 {
+    CHECK(record->lsn % WAL_RECORD_ALIGNMENT == 0);
+    CHECK(wal_record_is_entry(record->type));
+    CHECK(record->lsn != 0);
     return (struct wal_place){
         .packed = wal_place_pack(record->lsn, (unsigned)record->type, false, WAL_PLACE_WHOLE),
         .term = record->term,
@@ -60,12 +71,15 @@ struct wal_place wal_place_of(const struct wal_record *record)
 
 struct wal_draft *wal_drafts(struct wal *w, size_t count)
 {
+    CHECK(count > 0);
     w->drafts = mem_grow(w->drafts, &w->drafts_capacity, count, sizeof *w->drafts);
     return w->drafts;
 }
 
 void wal_note_end(struct wal *w)
 {
+    CHECK(w->table.sparse == (w->role == WAL_LOCAL));
+    CHECK(w->table.last >= w->table.cut);
     w->writer.index_last = w->table.last;
     w->writer.term_last = 0;
     (void)wal_term_at(w, w->table.last, &w->writer.term_last);
@@ -97,6 +111,8 @@ static enum err_code check_options(const struct wal_options *o, struct err *e)
 
 static struct wal *make(const struct wal_options *o)
 {
+    CHECK(o->dir[0] != '\0');
+    CHECK(wal_segment_size_valid(o->segment_size));
     struct wal *w = mem_zalloc(sizeof *w);
     w->io = o->io;
     w->log = o->log;
@@ -130,6 +146,8 @@ static struct wal *make(const struct wal_options *o)
 enum err_code wal_open(const struct wal_options *options, struct wal **out,
                        struct wal_report *report, struct err *e)
 {
+    CHECK(options != NULL);
+    CHECK(out != NULL && report != NULL);
     enum err_code code = check_options(options, e);
     if (code != ERR_OK) {
         return code;
@@ -149,6 +167,7 @@ enum err_code wal_open(const struct wal_options *options, struct wal **out,
 
 void wal_abandon(struct wal *w)
 {
+    CHECK(w == NULL || w->dir != NULL);
     if (w == NULL) {
         return;
     }
@@ -166,6 +185,8 @@ void wal_abandon(struct wal *w)
 
 enum err_code wal_close(struct wal *w, struct err *e)
 {
+    CHECK(w != NULL);
+    CHECK(w->set.count > 0);
     enum err_code code = wal_mark(w, w->writer.commit, e);
     if (code == ERR_NO_SPACE) {
         code = wal_sync(w, e); /* a MARK that finds no room is no failure */
@@ -178,17 +199,22 @@ enum err_code wal_close(struct wal *w, struct err *e)
 
 uint64_t wal_index_first(const struct wal *w)
 {
+    CHECK(w != NULL);
+    CHECK(w->table.last >= w->table.cut);
     return w->role == WAL_LOCAL && w->table.count > 0 ? wal_table_index(&w->table, 0)
                                                       : w->table.cut + 1;
 }
 
 uint64_t wal_index_last(const struct wal *w)
 {
+    CHECK(w != NULL);
+    CHECK(w->table.last >= w->table.cut);
     return w->table.last;
 }
 
 bool wal_term_at(const struct wal *w, uint64_t index, uint64_t *term)
 {
+    CHECK(w != NULL && term != NULL);
     if (index == w->table.cut && index != 0) {
         *term = w->writer.extent.term_cut;
         return true;
@@ -203,6 +229,7 @@ bool wal_term_at(const struct wal *w, uint64_t index, uint64_t *term)
 
 bool wal_type_at(const struct wal *w, uint64_t index, enum wal_type *type)
 {
+    CHECK(w != NULL && type != NULL);
     const struct wal_place *place = wal_table_at(&w->table, index);
     if (place == NULL || wal_place_state(place) == WAL_PLACE_UNKNOWN ||
         wal_place_type(place) == 0) {
@@ -214,42 +241,58 @@ bool wal_type_at(const struct wal *w, uint64_t index, enum wal_type *type)
 
 const struct wal_hole *wal_holes(const struct wal *w, size_t *count)
 {
+    CHECK(w != NULL && count != NULL);
+    CHECK(w->holes.count <= w->table.count);
     *count = w->holes.count;
     return w->holes.count == 0 ? NULL : w->holes.items + w->holes.start;
 }
 
 const struct wal_hole *wal_hole_at(const struct wal *w, uint64_t index)
 {
+    CHECK(w != NULL);
+    CHECK(w->holes.count <= w->table.count);
     return wal_holes_find(&w->holes, index);
 }
 
 bool wal_end_unknown(const struct wal *w)
 {
+    CHECK(w != NULL);
+    CHECK(!w->end_unknown || w->role == WAL_RAFT);
     return w->end_unknown;
 }
 
 uint64_t wal_lsn_end(const struct wal *w)
 {
+    CHECK(w != NULL);
+    CHECK(w->set.count > 0);
     return wal_writer_lsn_end(&w->writer);
 }
 
 uint64_t wal_lsn_durable(const struct wal *w)
 {
+    CHECK(w != NULL);
+    CHECK(w->writer.lsn_durable <= wal_writer_lsn_end(&w->writer));
     return w->writer.lsn_durable;
 }
 
 uint64_t wal_index_durable(const struct wal *w)
 {
+    CHECK(w != NULL);
+    CHECK(w->index_durable <= w->table.last);
     return w->index_durable;
 }
 
 struct wal_extent wal_extent(const struct wal *w)
 {
+    CHECK(w != NULL);
+    CHECK(w->writer.extent.segment_first <= w->writer.extent.segment_last);
     return w->writer.extent;
 }
 
 uint32_t wal_payload_max(const struct wal *w)
 {
+    CHECK(w != NULL);
+    CHECK(w->layout.segment_size / 2 <= WAL_RECORD_SIZE_MAX);
     return (uint32_t)(w->layout.segment_size / 2 - WAL_RECORD_HEADER_SIZE);
 }
 
@@ -257,6 +300,7 @@ uint32_t wal_payload_max(const struct wal *w)
 
 static void raise_commit(struct wal *w, uint64_t commit)
 {
+    CHECK(w != NULL);
     if (commit > w->writer.commit) {
         w->writer.commit = commit;
     }
@@ -264,6 +308,7 @@ static void raise_commit(struct wal *w, uint64_t commit)
 
 static void check_entries(const struct wal *w, const struct wal_entry *entries, size_t count)
 {
+    CHECK(entries != NULL && count > 0);
     CHECK(entries[0].index > w->table.cut);
     CHECK(w->role == WAL_LOCAL || entries[0].index <= w->table.last + 1);
     CHECK(w->role == WAL_RAFT || entries[0].index > w->table.last);
@@ -279,6 +324,9 @@ static void check_entries(const struct wal *w, const struct wal_entry *entries, 
 /* The records were written: what the log holds now. */
 static void take_entries(struct wal *w, const struct wal_draft *drafts, size_t count)
 {
+    CHECK(count > 0);
+    CHECK(drafts[count - 1].record.index >= drafts[0].record.index);
+    CHECK(drafts[0].record.lsn != 0);
     uint64_t first = drafts[0].record.index;
     w->holes_dropped += wal_holes_drop_from(&w->holes, first);
     for (size_t i = 0; i < count; i++) {
@@ -294,6 +342,8 @@ static void take_entries(struct wal *w, const struct wal_draft *drafts, size_t c
 enum err_code wal_append(struct wal *w, const struct wal_entry *entries, size_t count,
                          uint64_t commit, struct err *e)
 {
+    CHECK(w != NULL);
+    CHECK(entries != NULL || count == 0);
     enum err_code code = wal_check_open(w, e);
     if (code != ERR_OK || count == 0) {
         return code;
@@ -330,6 +380,7 @@ enum err_code wal_append(struct wal *w, const struct wal_entry *entries, size_t 
 
 enum err_code wal_drop(struct wal *w, uint64_t index, uint64_t commit, struct err *e)
 {
+    CHECK(w != NULL);
     enum err_code code = wal_check_open(w, e);
     if (code != ERR_OK) {
         return code;
@@ -363,6 +414,8 @@ enum err_code wal_drop(struct wal *w, uint64_t index, uint64_t commit, struct er
 
 enum err_code wal_sync(struct wal *w, struct err *e)
 {
+    CHECK(w != NULL);
+    CHECK(w->index_durable <= w->table.last);
     enum err_code code = wal_writer_sync(&w->writer, e);
     if (code != ERR_OK) {
         return err_wrap(e, "log %s", w->dir);
@@ -373,10 +426,12 @@ enum err_code wal_sync(struct wal *w, struct err *e)
 
 enum err_code wal_mark(struct wal *w, uint64_t commit, struct err *e)
 {
+    CHECK(w != NULL);
     enum err_code code = wal_check_open(w, e);
     if (code != ERR_OK || !w->written || w->end_unknown) {
         return code;
     }
+    CHECK(w->table.last == w->writer.index_last);
     code = wal_sync(w, e); /* the MARK can only state what is already durable */
     if (code != ERR_OK) {
         return code;
@@ -407,6 +462,8 @@ enum err_code wal_mark(struct wal *w, uint64_t commit, struct err *e)
  * no longer names them. */
 static enum err_code remove_segments(struct wal *w, uint64_t first, struct err *e)
 {
+    CHECK(first <= wal_set_last(&w->set));
+    CHECK(first == w->writer.extent.segment_first || WAL_MUTATED(CUT_FIRST));
     bool any = false;
     while (w->set.first < first) {
         char path[IO_PATH_MAX];
@@ -438,6 +495,7 @@ static enum err_code remove_segments(struct wal *w, uint64_t first, struct err *
  * LSN: a record that replaces others stays as long as those do. */
 static uint64_t segment_needed(const struct wal *w)
 {
+    CHECK(w->set.count > 0);
     uint64_t needed = wal_set_last(&w->set);
     if (w->end_unknown && wal_lsn_segment(&w->layout, w->lsn_unknown) < needed) {
         needed = wal_lsn_segment(&w->layout, w->lsn_unknown);
@@ -453,10 +511,12 @@ static uint64_t segment_needed(const struct wal *w)
 
 enum err_code wal_cut(struct wal *w, uint64_t index, uint64_t term, struct err *e)
 {
+    CHECK(w != NULL);
     enum err_code code = wal_check_open(w, e);
     if (code != ERR_OK || index <= w->table.cut) {
         return code;
     }
+    CHECK(w->table.cut == w->writer.extent.index_cut);
     if (index > w->table.last && !w->end_unknown) {
         return wal_reset(w, index, term, e);
     }
@@ -494,10 +554,12 @@ enum err_code wal_cut(struct wal *w, uint64_t index, uint64_t term, struct err *
 
 enum err_code wal_reset(struct wal *w, uint64_t index, uint64_t term, struct err *e)
 {
+    CHECK(w != NULL);
     enum err_code code = wal_check_open(w, e);
     if (code != ERR_OK) {
         return code;
     }
+    CHECK(w->table.cut == w->writer.extent.index_cut);
     CHECK(index >= w->table.cut);
     bool done;
     code = wal_pool_step(&w->pool, 1, UINT64_MAX, &done, e);
@@ -524,6 +586,7 @@ enum err_code wal_reset(struct wal *w, uint64_t index, uint64_t term, struct err
 
 enum err_code wal_prepare(struct wal *w, uint64_t size_max, bool *done, struct err *e)
 {
+    CHECK(w != NULL && done != NULL);
     enum err_code code = wal_check_open(w, e);
     if (code != ERR_OK) {
         return code;
@@ -536,6 +599,7 @@ enum err_code wal_prepare(struct wal *w, uint64_t size_max, bool *done, struct e
 
 const char *wal_lsn_text(uint64_t lsn, char dst[WAL_LSN_TEXT_SIZE])
 {
+    CHECK(dst != NULL);
     (void)snprintf(dst, WAL_LSN_TEXT_SIZE, "%" PRIX32 "/%08" PRIX32, (uint32_t)(lsn >> 32),
                    (uint32_t)lsn);
     return dst;
@@ -543,6 +607,8 @@ const char *wal_lsn_text(uint64_t lsn, char dst[WAL_LSN_TEXT_SIZE])
 
 struct wal_stats wal_stats(const struct wal *w)
 {
+    CHECK(w != NULL);
+    CHECK(w->set.count > 0);
     return (struct wal_stats){
         .appends = w->appends,
         .records = w->writer.records,

@@ -195,11 +195,11 @@ MUST_CHECK enum err_code wal_prepare(struct wal *w, uint64_t size_max, bool *don
 
 /* --- repair (safety.md A8, C1, C3) --- */
 
-/* Fills the hole at entry->index. When index, term, size and crc are those of the
+/* Raft role. Fills the hole at entry->index. When index, term, size and crc are those of the
  * lost record it is written in its old place, else into the segment's side file.
  * Written, synced, read back: on ERR_OK the hole is gone. ERR_STATE: no hole there. */
 MUST_CHECK enum err_code wal_repair(struct wal *w, const struct wal_entry *entry, struct err *e);
-/* Replaces everything from entries[0].index on by 'entries' in one atomic step
+/* Raft role. Replaces everything from entries[0].index on by 'entries' in one atomic step
  * (framed; counts only with its END); synced on return. Holes from there on are gone, and so is an unknown end. */
 MUST_CHECK enum err_code wal_replace(struct wal *w, const struct wal_entry *entries, size_t count,
                                      uint64_t commit, struct err *e);

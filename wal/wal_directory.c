@@ -17,6 +17,7 @@ enum { COPY_CHUNK_SIZE = 256 * 1024 };
 
 void wal_directory_deinit(struct wal_directory *d)
 {
+    CHECK(d != NULL);
     mem_free(d->entries);
     *d = (struct wal_directory){0};
 }
@@ -26,6 +27,9 @@ void wal_directory_deinit(struct wal_directory *d)
 static struct wal_directory_entry *entry_of(struct wal_directory *d, const char *name,
                                             uint32_t timeline, uint64_t number)
 {
+    CHECK(d->count <= d->capacity);
+    CHECK(strlen(name) >= WAL_SEGMENT_NAME_SIZE - 1);
+    CHECK(number > 0);
     for (size_t i = 0; i < d->count; i++) {
         if (d->entries[i].number == number && d->entries[i].timeline == timeline) {
             return &d->entries[i];
@@ -41,6 +45,7 @@ static struct wal_directory_entry *entry_of(struct wal_directory *d, const char 
 
 static bool looks_like_segment(const char *name)
 {
+    CHECK(name != NULL);
     return strlen(name) == WAL_SEGMENT_NAME_SIZE - 1 &&
            strspn(name, "0123456789ABCDEF") == WAL_SEGMENT_NAME_SIZE - 1;
 }
@@ -49,6 +54,8 @@ static bool looks_like_segment(const char *name)
 static enum err_code take_name(struct wal_directory *d, const struct wal *w, const char *name,
                                struct err *e)
 {
+    CHECK(name[0] != '\0');
+    CHECK(strlen(name) <= IO_NAME_MAX);
     char base[WAL_SEGMENT_NAME_SIZE] = "";
     size_t size = strlen(name);
     bool side = size == sizeof base - 1 + sizeof SIDE_SUFFIX - 1 &&
@@ -76,6 +83,7 @@ static enum err_code take_name(struct wal_directory *d, const struct wal *w, con
 
 static int compare(const void *a, const void *b)
 {
+    CHECK(a != NULL && b != NULL);
     const struct wal_directory_entry *x = a;
     const struct wal_directory_entry *y = b;
     if (x->number != y->number) {
@@ -86,6 +94,8 @@ static int compare(const void *a, const void *b)
 
 static enum err_code list(struct wal_directory *d, struct wal *w, struct err *e)
 {
+    CHECK(w->dir[0] != '\0');
+    CHECK(d->count == 0);
     struct io_name *names;
     size_t count;
     enum err_code code = io_list(w->io, w->dir, &names, &count, e);
@@ -106,6 +116,8 @@ static enum err_code list(struct wal_directory *d, struct wal *w, struct err *e)
 
 static enum err_code adopt_spares(struct wal *w, struct err *e)
 {
+    CHECK(wal_pool_ready(&w->pool) == 0);
+    CHECK(w->pool.count == 0);
     struct io_name *names;
     size_t count;
     enum err_code code = io_list(w->io, w->dir, &names, &count, e);
@@ -127,6 +139,8 @@ static enum err_code adopt_spares(struct wal *w, struct err *e)
 static enum err_code check_header(const struct wal *w, struct wal_directory_entry *entry,
                                   const uint8_t *bytes, struct err *e)
 {
+    CHECK(!entry->only_side);
+    CHECK(w->role == WAL_RAFT || w->role == WAL_LOCAL);
     struct wal_segment_header h;
     switch (wal_segment_header_decode(bytes, &h)) {
     case WAL_RECORD_NEWER:
@@ -156,11 +170,15 @@ static enum err_code check_header(const struct wal *w, struct wal_directory_entr
 static enum err_code entry_path(const struct wal *w, const struct wal_directory_entry *entry,
                                 char dst[IO_PATH_MAX], struct err *e)
 {
+    CHECK(w->dir[0] != '\0');
+    CHECK(strlen(entry->name) == WAL_SEGMENT_NAME_SIZE - 1);
     return io_join(dst, w->dir, entry->name, e);
 }
 
 static enum err_code check_headers(struct wal_directory *d, const struct wal *w, struct err *e)
 {
+    CHECK(d->count <= d->capacity);
+    CHECK(w->set.count == 0);
     for (size_t i = 0; i < d->count; i++) {
         struct wal_directory_entry *entry = &d->entries[i];
         if (entry->only_side) {
@@ -190,6 +208,8 @@ static enum err_code check_headers(struct wal_directory *d, const struct wal *w,
 static enum err_code has_records(struct wal *w, const struct wal_directory_entry *entry,
                                  bool *found, struct err *e)
 {
+    CHECK(!entry->only_side);
+    CHECK(entry->number > 0);
     *found = false;
     char path[IO_PATH_MAX];
     struct file *file;
@@ -217,12 +237,16 @@ static enum err_code has_records(struct wal *w, const struct wal_directory_entry
 
 static bool outside(const struct wal_directory_entry *entry, const struct wal_extent *x)
 {
+    CHECK(x->segment_first > 0);
+    CHECK(entry->number > 0);
     return entry->number < x->segment_first || entry->number > x->segment_last;
 }
 
 static enum err_code check_outside(struct wal_directory *d, struct wal *w,
                                    const struct wal_options *o, struct err *e)
 {
+    CHECK(d->count <= d->capacity);
+    CHECK(o->fresh || o->extent.segment_first > 0);
     for (size_t i = 0; i < d->count; i++) {
         const struct wal_directory_entry *entry = &d->entries[i];
         if (entry->only_side || (!o->fresh && entry->number <= o->extent.segment_last)) {
@@ -244,6 +268,8 @@ static enum err_code check_outside(struct wal_directory *d, struct wal *w,
 
 static enum err_code recycle(struct wal *w, const struct wal_directory_entry *entry, struct err *e)
 {
+    CHECK(outside(entry, &w->writer.extent));
+    CHECK(entry->side || !entry->only_side);
     char path[IO_PATH_MAX];
     char side[IO_PATH_MAX];
     enum err_code code = entry_path(w, entry, path, e);
@@ -262,6 +288,8 @@ static enum err_code recycle(struct wal *w, const struct wal_directory_entry *en
 /* Fills the set with first .. last, whatever is missing. */
 static enum err_code fill_set(struct wal_directory *d, struct wal *w, struct err *e)
 {
+    CHECK(w->set.count == 0);
+    CHECK(w->set.first == w->writer.extent.segment_first);
     const struct wal_extent *x = &w->writer.extent;
     size_t i = 0;
     for (uint64_t number = x->segment_first; number <= x->segment_last; number++) {
@@ -292,6 +320,8 @@ static enum err_code fill_set(struct wal_directory *d, struct wal *w, struct err
 
 static enum err_code remove_outside(struct wal_directory *d, struct wal *w, struct err *e)
 {
+    CHECK(d->count <= d->capacity);
+    CHECK(w->writer.extent.segment_first > 0);
     bool any = false;
     for (size_t i = 0; i < d->count; i++) {
         if (outside(&d->entries[i], &w->writer.extent)) {
@@ -309,6 +339,7 @@ static enum err_code remove_outside(struct wal_directory *d, struct wal *w, stru
 
 static enum err_code sync_parent(struct wal *w, struct err *e)
 {
+    CHECK(strlen(w->dir) < IO_PATH_MAX);
     const char *slash = strrchr(w->dir, '/');
     if (slash == NULL) {
         return io_sync_dir(w->io, ".", e);
@@ -323,6 +354,8 @@ static enum err_code sync_parent(struct wal *w, struct err *e)
 
 static enum err_code make_first_segment(struct wal *w, struct err *e)
 {
+    CHECK(w->set.count == 0);
+    CHECK(w->table.count == 0);
     bool done;
     w->writer.extent = (struct wal_extent){.segment_first = 1, .segment_last = 1};
     w->writer.sealed = true; /* there is none before it */
@@ -335,6 +368,8 @@ static enum err_code make_first_segment(struct wal *w, struct err *e)
 
 static enum err_code make_directory(struct wal *w, bool fresh, struct err *e)
 {
+    CHECK(w->set.count == 0);
+    CHECK(w->dir[0] != '\0');
     if (strlen(w->dir) >= IO_PATH_MAX) {
         return err_set(e, ERR_RANGE, "path too long: %s", w->dir);
     }
@@ -348,8 +383,10 @@ static enum err_code make_directory(struct wal *w, bool fresh, struct err *e)
 
 static enum err_code check_extent(const struct wal *w, const struct wal_extent *x, struct err *e)
 {
+    CHECK(w->set.count == 0);
+    CHECK(wal_segment_size_valid(w->layout.segment_size));
     if (x->segment_first == 0 || x->segment_last < x->segment_first ||
-        x->lsn_durable / w->layout.segment_size > x->segment_last + 1) {
+        x->lsn_durable > wal_lsn_of(&w->layout, x->segment_last + 1, 0)) {
         return err_set(e, ERR_INVALID,
                        "log %s: extent %" PRIu64 " .. %" PRIu64 " with durable position %" PRIu64
                        " can't be right",
@@ -361,6 +398,8 @@ static enum err_code check_extent(const struct wal *w, const struct wal_extent *
 enum err_code wal_directory_find(struct wal_directory *d, struct wal *w,
                                  const struct wal_options *o, struct err *e)
 {
+    CHECK(d->count == 0);
+    CHECK(w->set.count == 0);
     enum err_code code = make_directory(w, o->fresh, e);
     if (code == ERR_OK && !o->fresh) {
         code = check_extent(w, &o->extent, e);
@@ -397,6 +436,8 @@ enum err_code wal_directory_find(struct wal_directory *d, struct wal *w,
 enum err_code wal_directory_open_side(struct wal *w, uint64_t segment, bool create,
                                       struct file **out, struct err *e)
 {
+    CHECK(segment >= w->set.first);
+    CHECK(segment <= wal_set_last(&w->set));
     char path[IO_PATH_MAX];
     char side[IO_PATH_MAX];
     enum err_code code = wal_set_path(&w->set, segment, path, e);
@@ -410,6 +451,8 @@ enum err_code wal_directory_open_side(struct wal *w, uint64_t segment, bool crea
 enum err_code wal_directory_load_sides(const struct wal_directory *d, struct wal *w,
                                        struct wal_side_list *sides, struct err *e)
 {
+    CHECK(w->set.count > 0);
+    CHECK(sides->count == 0);
     CHECK(d->count <= d->capacity);
     for (uint64_t segment = w->set.first; segment <= wal_set_last(&w->set); segment++) {
         if (!wal_set_at(&w->set, segment)->side) {
@@ -433,6 +476,8 @@ enum err_code wal_directory_load_sides(const struct wal_directory *d, struct wal
 
 static enum err_code remove_side(struct wal *w, uint64_t segment, struct err *e)
 {
+    CHECK(segment <= wal_set_last(&w->set));
+    CHECK(wal_set_at(&w->set, segment)->side);
     char path[IO_PATH_MAX];
     char side[IO_PATH_MAX];
     enum err_code code = wal_set_path(&w->set, segment, path, e);
@@ -450,6 +495,8 @@ static enum err_code remove_side(struct wal *w, uint64_t segment, struct err *e)
 
 static enum err_code settle_side(struct wal *w, uint64_t segment, struct err *e)
 {
+    CHECK(segment <= wal_set_last(&w->set));
+    CHECK(wal_set_at(&w->set, segment)->side);
     struct file *file;
     uint64_t size = 0;
     enum err_code code = wal_directory_open_side(w, segment, false, &file, e);
@@ -472,6 +519,7 @@ static enum err_code settle_side(struct wal *w, uint64_t segment, struct err *e)
 
 enum err_code wal_directory_settle_sides(struct wal *w, struct err *e)
 {
+    CHECK(w->set.count > 0);
     bool any = false;
     for (uint64_t segment = w->set.first; segment <= wal_set_last(&w->set); segment++) {
         if (wal_set_at(&w->set, segment)->side) {
@@ -487,6 +535,8 @@ enum err_code wal_directory_settle_sides(struct wal *w, struct err *e)
 
 enum err_code wal_directory_make_side(struct wal *w, uint64_t segment, struct err *e)
 {
+    CHECK(segment >= w->set.first);
+    CHECK(segment <= wal_set_last(&w->set));
     if (wal_set_at(&w->set, segment)->side) {
         return ERR_OK;
     }
@@ -504,6 +554,8 @@ enum err_code wal_directory_make_side(struct wal *w, uint64_t segment, struct er
 enum err_code wal_directory_settle_headers(const struct wal_directory *d, struct wal *w,
                                            struct err *e)
 {
+    CHECK(d->count <= d->capacity);
+    CHECK(w->set.count > 0);
     for (size_t i = 0; i < d->count; i++) {
         const struct wal_directory_entry *entry = &d->entries[i];
         if (entry->header_good || entry->only_side || outside(entry, &w->writer.extent)) {
@@ -524,6 +576,8 @@ enum err_code wal_directory_settle_headers(const struct wal_directory *d, struct
 
 static enum err_code copy(struct file *from, struct file *to, struct err *e)
 {
+    CHECK(from != NULL && to != NULL);
+    CHECK(from != to);
     uint64_t size;
     enum err_code code = file_size(from, &size, e);
     uint8_t *chunk = mem_alloc(COPY_CHUNK_SIZE);
@@ -540,6 +594,8 @@ static enum err_code copy(struct file *from, struct file *to, struct err *e)
 
 static enum err_code copy_segment(struct wal *w, uint64_t segment, const char *lost, struct err *e)
 {
+    CHECK(lost != NULL);
+    CHECK(wal_set_at(&w->set, segment)->present);
     struct file *from;
     struct file *to;
     char name[WAL_SEGMENT_NAME_SIZE];
@@ -562,6 +618,9 @@ static enum err_code copy_segment(struct wal *w, uint64_t segment, const char *l
 
 enum err_code wal_directory_set_aside(struct wal *w, uint64_t first, uint64_t last, struct err *e)
 {
+    CHECK(w->role == WAL_LOCAL);
+    CHECK(first >= w->set.first && first <= last);
+    CHECK(last <= wal_set_last(&w->set));
     char lost[IO_PATH_MAX];
     enum err_code code = io_join(lost, w->dir, LOST_NAME, e);
     if (code == ERR_OK) {

@@ -16,6 +16,7 @@ _Static_assert((uint64_t)WAL_RECORD_SIZE_MAX * 2 / 8 <= 1U << TYPE_SHIFT,
 
 uint32_t wal_identifier_seed(uint64_t segment, uint32_t log_key)
 {
+    CHECK(log_key != 0);
     uint8_t prefix[12];
     bytes_put_u64(prefix, segment);
     bytes_put_u32(prefix + 8, log_key);
@@ -41,6 +42,7 @@ void wal_identifier_encode(const struct wal_identifier *id, uint32_t seed,
 bool wal_identifier_decode(const uint8_t src[WAL_IDENTIFIER_SIZE], uint32_t seed,
                            struct wal_identifier *id)
 {
+    CHECK(src != NULL && id != NULL);
     uint32_t place = bytes_get_u32(src + 16);
     unsigned type = place >> TYPE_SHIFT & TYPE_MASK;
     if (!wal_record_type_known(type)) {
@@ -64,6 +66,7 @@ bool wal_identifier_decode(const uint8_t src[WAL_IDENTIFIER_SIZE], uint32_t seed
 void wal_statement_encode(const struct wal_statement *s, uint32_t seed, uint32_t log_key,
                           uint8_t dst[WAL_IDENTIFIER_SIZE])
 {
+    CHECK(log_key != 0);
     memset(dst, 0, WAL_IDENTIFIER_SIZE);
     bytes_put_u64(dst, s->lsn_durable);
     bytes_put_u64(dst + 8, s->commit);
@@ -75,6 +78,7 @@ void wal_statement_encode(const struct wal_statement *s, uint32_t seed, uint32_t
 bool wal_statement_decode(const uint8_t src[WAL_IDENTIFIER_SIZE], uint32_t seed, uint32_t log_key,
                           struct wal_statement *s)
 {
+    CHECK(log_key != 0);
     if (bytes_get_u32(src + 20) != log_key || bytes_get_u32(src + 24) != 0) {
         return false;
     }

@@ -51,6 +51,8 @@ static enum err_code read_header(struct inspection *s, const char *name,
                                  struct wal_segment_header *header, enum wal_record_check *check,
                                  struct err *e)
 {
+    CHECK(header != NULL && check != NULL);
+    CHECK(strlen(name) == WAL_SEGMENT_NAME_SIZE - 1);
     char path[IO_PATH_MAX];
     struct file *file;
     enum err_code code = io_join(path, s->dir, name, e);
@@ -70,6 +72,8 @@ static enum err_code read_header(struct inspection *s, const char *name,
 
 static bool is_segment_name(const struct io_name *name)
 {
+    CHECK(name != NULL);
+    CHECK(name->name[0] != '\0');
     return !name->is_dir && strlen(name->name) == WAL_SEGMENT_NAME_SIZE - 1 &&
            strspn(name->name, "0123456789ABCDEF") == WAL_SEGMENT_NAME_SIZE - 1;
 }
@@ -77,6 +81,8 @@ static bool is_segment_name(const struct io_name *name)
 /* Any intact segment header tells size, role and key of the log. */
 static enum err_code identify(struct inspection *s, struct err *e)
 {
+    CHECK(s->layout.log_key == 0);
+    CHECK(s->names != NULL || s->name_count == 0);
     unsigned segments = 0;
     for (size_t i = 0; i < s->name_count; i++) {
         if (!is_segment_name(&s->names[i])) {
@@ -112,6 +118,7 @@ static enum err_code identify(struct inspection *s, struct err *e)
 
 static int compare(const void *a, const void *b)
 {
+    CHECK(a != NULL && b != NULL);
     uint64_t x = ((const struct inspected *)a)->number;
     uint64_t y = ((const struct inspected *)b)->number;
     return x < y ? -1 : x > y;
@@ -119,6 +126,8 @@ static int compare(const void *a, const void *b)
 
 static bool has_side(const struct inspection *s, const char *segment)
 {
+    CHECK(s->names != NULL);
+    CHECK(strlen(segment) == WAL_SEGMENT_NAME_SIZE - 1);
     for (size_t i = 0; i < s->name_count; i++) {
         if (strncmp(s->names[i].name, segment, WAL_SEGMENT_NAME_SIZE - 1) == 0 &&
             strcmp(s->names[i].name + WAL_SEGMENT_NAME_SIZE - 1, ".side") == 0) {
@@ -131,6 +140,8 @@ static bool has_side(const struct inspection *s, const char *segment)
 /* Numbers between the lowest and the highest that have no file are missing. */
 static enum err_code fill_set(struct inspection *s, struct err *e)
 {
+    CHECK(s->set.count == 0);
+    CHECK(wal_segment_size_valid(s->layout.segment_size));
     struct inspected *found = mem_array(s->name_count + 1, sizeof *found);
     size_t count = 0;
     for (size_t i = 0; i < s->name_count; i++) {
@@ -174,6 +185,8 @@ static enum err_code fill_set(struct inspection *s, struct err *e)
 static enum err_code open_segment(struct inspection *s, uint64_t segment, struct file **file,
                                   struct err *e)
 {
+    CHECK(file != NULL);
+    CHECK(segment >= s->set.first && segment <= wal_set_last(&s->set));
     char path[IO_PATH_MAX];
     *file = NULL;
     if (!wal_set_at(&s->set, segment)->present) {
@@ -194,6 +207,8 @@ static enum err_code open_segment(struct inspection *s, uint64_t segment, struct
 
 static void fill_sides(struct inspection *s, uint64_t before)
 {
+    CHECK(s->side_next <= s->sides.count);
+    CHECK(!s->replayed);
     while (s->side_next < s->sides.count && s->sides.items[s->side_next].record.lsn <= before) {
         if (s->role == WAL_RAFT) {
             wal_replay_fill(&s->replay, &s->sides.items[s->side_next]);
@@ -204,6 +219,8 @@ static void fill_sides(struct inspection *s, uint64_t before)
 
 static bool replaced(const struct inspection *s, const struct wal_found *found)
 {
+    CHECK(found->lsn != 0);
+    CHECK(s->replayed);
     if (found->verdict == WAL_UNKNOWN || !wal_record_is_entry(found->record.type)) {
         return false;
     }
@@ -217,6 +234,8 @@ static bool replaced(const struct inspection *s, const struct wal_found *found)
 
 static struct bytes payload_of(struct inspection *s, const struct wal_found *found)
 {
+    CHECK(found->verdict == WAL_WHOLE);
+    CHECK(wal_lsn_segment(&s->layout, found->lsn) == s->segment);
     buf_reset(&s->payload);
     uint64_t at = wal_lsn_offset(&s->layout, found->lsn) + WAL_RECORD_HEADER_SIZE;
     for (uint32_t left = found->record.size; left > 0;) {
@@ -230,6 +249,8 @@ static struct bytes payload_of(struct inspection *s, const struct wal_found *fou
 
 static void show(struct inspection *s, const struct wal_found *found, const char *verdict)
 {
+    CHECK(s->replayed);
+    CHECK(found->lsn != 0);
     if (s->visit == NULL || s->stopped) {
         return;
     }
@@ -257,6 +278,9 @@ static void show(struct inspection *s, const struct wal_found *found, const char
 
 static void visit_slot(void *context, const struct wal_found *found)
 {
+    CHECK(found->lsn != 0);
+    CHECK(context != NULL);
+    CHECK(found->verdict <= WAL_UNKNOWN);
     struct inspection *s = context;
     if (s->replayed) {
         show(s, found, wal_verdict_name(found->verdict));
@@ -268,6 +292,9 @@ static void visit_slot(void *context, const struct wal_found *found)
 
 static void visit_lowest(void *context, const struct wal_found *found)
 {
+    CHECK(found->lsn != 0);
+    CHECK(context != NULL);
+    CHECK(found->verdict <= WAL_UNKNOWN);
     struct inspection *s = context;
     if (found->verdict != WAL_UNKNOWN && found->record.index > 0 &&
         found->record.index < s->index_low) {
@@ -279,6 +306,8 @@ static enum err_code scan_segment(struct inspection *s, uint64_t segment,
                                   void (*visit)(void *context, const struct wal_found *found),
                                   struct err *e)
 {
+    CHECK(segment >= s->set.first && segment <= wal_set_last(&s->set));
+    CHECK(visit != NULL);
     struct file *file;
     s->segment = segment;
     enum err_code code = open_segment(s, segment, &file, e);
@@ -318,6 +347,8 @@ static enum err_code scan_all(struct inspection *s,
                               void (*visit)(void *context, const struct wal_found *found),
                               struct err *e)
 {
+    CHECK(visit != NULL);
+    CHECK(s->set.count > 0);
     for (uint64_t n = s->set.first; n <= wal_set_last(&s->set) && !s->stopped; n++) {
         enum err_code code = scan_segment(s, n, visit, e);
         if (code != ERR_OK) {
@@ -332,6 +363,8 @@ static enum err_code scan_all(struct inspection *s,
 
 static enum err_code state_durable(struct inspection *s, struct err *e)
 {
+    CHECK(s->set.count > 0);
+    CHECK(s->lsn_durable == 0);
     struct file *file;
     uint64_t last = wal_set_last(&s->set);
     enum err_code code = open_segment(s, last, &file, e);
@@ -347,6 +380,8 @@ static enum err_code state_durable(struct inspection *s, struct err *e)
 
 static enum err_code load_sides(struct inspection *s, struct err *e)
 {
+    CHECK(s->layout.log_key != 0);
+    CHECK(s->sides.count == 0);
     for (uint64_t n = s->set.first; n <= wal_set_last(&s->set); n++) {
         if (!wal_set_at(&s->set, n)->side) {
             continue;
@@ -377,6 +412,8 @@ static enum err_code load_sides(struct inspection *s, struct err *e)
 
 static void fill_report(struct inspection *s)
 {
+    CHECK(s->side_next == s->sides.count);
+    CHECK(s->set.count > 0);
     *s->report = (struct wal_report){
         .lsn_first = wal_lsn_first(&s->layout, s->set.first),
         .lsn_end = s->end.unknown ? wal_lsn_first(&s->layout, wal_set_last(&s->set) + 1)
@@ -398,6 +435,8 @@ static void fill_report(struct inspection *s)
 
 static enum err_code inspect(struct inspection *s, struct err *e)
 {
+    CHECK(!s->replayed);
+    CHECK(s->layout.log_key == 0);
     enum err_code code = io_list(s->io, s->dir, &s->names, &s->name_count, e);
     if (code == ERR_OK) {
         code = identify(s, e);
@@ -439,6 +478,8 @@ enum err_code wal_inspect(struct io *io, const char *dir, struct wal_report *rep
                           bool (*visit)(void *context, const struct wal_view *view), void *context,
                           struct err *e)
 {
+    CHECK(io != NULL && dir != NULL);
+    CHECK(report != NULL);
     struct inspection s = {.io = io,
                            .dir = dir,
                            .report = report,

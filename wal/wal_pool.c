@@ -10,7 +10,9 @@
 #include "base/mem.h"
 #include "wal/wal_mutation.h"
 
-enum { ZEROS_SIZE = 256 * 1024, NAME_DIGITS = 8 };
+/* A name with a number above the maximum is none of ours: numbers only rise from
+ * the highest one found, and have to stay in 32 bits. */
+enum { ZEROS_SIZE = 256 * 1024, NAME_DIGITS = 8, NUMBER_FOUND_MAX = INT32_MAX };
 
 static const char PREFIX[] = "spare-";
 static const uint8_t zeros[ZEROS_SIZE];
@@ -18,6 +20,7 @@ static const uint8_t zeros[ZEROS_SIZE];
 void wal_pool_init(struct wal_pool *p, struct io *io, const char *dir, uint64_t file_size,
                    size_t keep_max)
 {
+    CHECK(io != NULL && dir != NULL);
     CHECK(file_size > 0);
     *p = (struct wal_pool){
         .io = io, .dir = dir, .file_size = file_size, .keep_max = keep_max, .number_next = 1};
@@ -25,6 +28,8 @@ void wal_pool_init(struct wal_pool *p, struct io *io, const char *dir, uint64_t 
 
 void wal_pool_deinit(struct wal_pool *p)
 {
+    CHECK(p != NULL);
+    CHECK(p->count <= p->capacity);
     for (size_t i = 0; i < p->count; i++) {
         file_close(p->spares[i].file);
     }
@@ -35,6 +40,8 @@ void wal_pool_deinit(struct wal_pool *p)
 static enum err_code spare_path(const struct wal_pool *p, uint32_t number, char dst[IO_PATH_MAX],
                                 struct err *e)
 {
+    CHECK(dst != NULL);
+    CHECK(number > 0);
     char name[sizeof PREFIX + NAME_DIGITS];
     (void)snprintf(name, sizeof name, "%s%08" PRIx32, PREFIX, number);
     return io_join(dst, p->dir, name, e);
@@ -42,6 +49,9 @@ static enum err_code spare_path(const struct wal_pool *p, uint32_t number, char 
 
 static struct wal_spare *push(struct wal_pool *p, uint32_t number)
 {
+    CHECK(p->count <= p->capacity);
+    CHECK(number > 0);
+    CHECK(number < UINT32_MAX);
     p->spares = mem_grow(p->spares, &p->capacity, p->count + 1, sizeof *p->spares);
     struct wal_spare *spare = &p->spares[p->count++];
     *spare = (struct wal_spare){.number = number};
@@ -53,12 +63,16 @@ static struct wal_spare *push(struct wal_pool *p, uint32_t number)
 
 static void forget(struct wal_pool *p, size_t i)
 {
+    CHECK(p->count <= p->capacity);
     CHECK(i < p->count);
     p->spares[i] = p->spares[--p->count];
 }
 
 static enum err_code open_spare(struct wal_pool *p, struct wal_spare *spare, struct err *e)
 {
+    CHECK(spare->number > 0);
+    CHECK(spare->file == NULL);
+    CHECK(!spare->ready);
     char path[IO_PATH_MAX];
     enum err_code code = spare_path(p, spare->number, path, e);
     if (code == ERR_OK) {
@@ -76,6 +90,8 @@ static enum err_code open_spare(struct wal_pool *p, struct wal_spare *spare, str
 
 enum err_code wal_pool_adopt(struct wal_pool *p, const char *name, bool *adopted, struct err *e)
 {
+    CHECK(p->count <= p->capacity);
+    CHECK(name != NULL && adopted != NULL);
     *adopted = false;
     size_t prefix = sizeof PREFIX - 1;
     if (strncmp(name, PREFIX, prefix) != 0 || strlen(name) != prefix + NAME_DIGITS) {
@@ -83,15 +99,15 @@ enum err_code wal_pool_adopt(struct wal_pool *p, const char *name, bool *adopted
     }
     char *stop;
     unsigned long number = strtoul(name + prefix, &stop, 16);
-    if (*stop != '\0' || number == 0 || number >= UINT32_MAX) {
+    if (*stop != '\0' || number == 0 || number > NUMBER_FOUND_MAX) {
         return ERR_OK;
     }
     *adopted = true;
     if (p->count <= p->keep_max) {
-        struct wal_spare *spare = push(p, (uint32_t)number);
+        (void)push(p, (uint32_t)number);
         if (WAL_MUTATED(TRUST_SPARES)) {
-            spare->zeroed = p->file_size;
-            return open_spare(p, spare, e);
+            p->spares[p->count - 1].zeroed = p->file_size;
+            return open_spare(p, &p->spares[p->count - 1], e);
         }
         return ERR_OK;
     }
@@ -102,6 +118,8 @@ enum err_code wal_pool_adopt(struct wal_pool *p, const char *name, bool *adopted
 
 enum err_code wal_pool_add(struct wal_pool *p, const char *path, struct err *e)
 {
+    CHECK(p->count <= p->capacity);
+    CHECK(path != NULL);
     p->recycled++;
     if (p->count > p->keep_max) {
         return io_unlink(p->io, path, e);
@@ -120,6 +138,8 @@ enum err_code wal_pool_add(struct wal_pool *p, const char *path, struct err *e)
 
 size_t wal_pool_ready(const struct wal_pool *p)
 {
+    CHECK(p->spares != NULL || p->count == 0);
+    CHECK(p->count <= p->capacity);
     size_t ready = 0;
     for (size_t i = 0; i < p->count; i++) {
         ready += p->spares[i].ready;
@@ -130,6 +150,9 @@ size_t wal_pool_ready(const struct wal_pool *p)
 /* No room for it: a file half made would only be in the way. */
 static void discard(struct wal_pool *p, size_t i)
 {
+    CHECK(i < p->count);
+    CHECK(p->spares[i].number > 0);
+    CHECK(!p->spares[i].ready);
     char path[IO_PATH_MAX];
     file_close(p->spares[i].file);
     if (spare_path(p, p->spares[i].number, path, NULL) == ERR_OK &&
@@ -145,6 +168,9 @@ static void discard(struct wal_pool *p, size_t i)
 static enum err_code zero(struct wal_pool *p, struct wal_spare *spare, uint64_t *budget,
                           struct err *e)
 {
+    CHECK(*budget > 0);
+    CHECK(!spare->ready);
+    CHECK(spare->zeroed <= p->file_size);
     enum err_code code = spare->file == NULL ? open_spare(p, spare, e) : ERR_OK;
     if (WAL_MUTATED(NO_ZEROS) && code == ERR_OK && spare->zeroed == 0) {
         uint64_t size = 0;
@@ -171,6 +197,8 @@ static enum err_code zero(struct wal_pool *p, struct wal_spare *spare, uint64_t 
 
 static size_t find_dirty(struct wal_pool *p)
 {
+    CHECK(p->count <= p->capacity);
+    CHECK(wal_pool_ready(p) <= p->count);
     for (size_t i = 0; i < p->count; i++) {
         if (!p->spares[i].ready) {
             return i;
@@ -183,6 +211,7 @@ static size_t find_dirty(struct wal_pool *p)
 enum err_code wal_pool_step(struct wal_pool *p, size_t count, uint64_t size_max, bool *done,
                             struct err *e)
 {
+    CHECK(done != NULL);
     uint64_t budget = size_max;
     while (wal_pool_ready(p) < count && budget > 0) {
         size_t i = find_dirty(p);
@@ -199,6 +228,7 @@ enum err_code wal_pool_step(struct wal_pool *p, size_t count, uint64_t size_max,
 
 enum err_code wal_pool_take(struct wal_pool *p, const char *path, struct file **out, struct err *e)
 {
+    CHECK(path != NULL && out != NULL);
     size_t i = 0;
     while (i < p->count && !p->spares[i].ready) {
         i++;

@@ -23,6 +23,9 @@ struct run {
 
 static void make_hole(struct wal *w, uint64_t index)
 {
+    CHECK(w->holes.count < w->table.count);
+    CHECK(index > w->table.cut);
+    CHECK(index <= w->table.last);
     struct wal_place *place = wal_table_at(&w->table, index);
     CHECK(place != NULL && wal_place_state(place) == WAL_PLACE_WHOLE);
     place->packed = wal_place_pack(wal_place_lsn(place), wal_place_type(place),
@@ -39,6 +42,9 @@ static void make_hole(struct wal *w, uint64_t index)
 /* The run from a whole place on, within limits. */
 static struct run plan(const struct wal *w, size_t position, size_t count_max, size_t size_max)
 {
+    CHECK(count_max > 0);
+    CHECK(position < w->table.count);
+    CHECK(wal_place_state(wal_table_place(&w->table, position)) == WAL_PLACE_WHOLE);
     const struct wal_place *first = wal_table_place(&w->table, position);
     uint64_t start = wal_place_lsn(first);
     uint64_t segment = wal_lsn_segment(&w->layout, start);
@@ -69,12 +75,16 @@ static struct run plan(const struct wal *w, size_t position, size_t count_max, s
 
 static bool read_exact(struct file *file, const struct run *run, uint8_t *dst)
 {
+    CHECK(file != NULL);
+    CHECK(run->size >= WAL_RECORD_HEADER_SIZE);
     return file_read_exact(file, run->offset, dst, run->size, NULL) == ERR_OK;
 }
 
 /* False: the bytes can't be had; which entries are to blame is found one by one. */
 static bool read_run(struct wal *w, const struct run *run, uint8_t *dst)
 {
+    CHECK(run->segment >= w->set.first);
+    CHECK(run->segment <= wal_set_last(&w->set));
     struct file *file;
     if (run->side) {
         if (wal_directory_open_side(w, run->segment, false, &file, NULL) != ERR_OK) {
@@ -91,6 +101,8 @@ static bool read_run(struct wal *w, const struct run *run, uint8_t *dst)
 static bool intact(const struct wal *w, size_t position, const uint8_t *bytes,
                    struct wal_record *record)
 {
+    CHECK(position < w->table.count);
+    CHECK(bytes != NULL);
     const struct wal_place *place = wal_table_place(&w->table, position);
     if (wal_record_decode(bytes, record) != WAL_RECORD_GOOD ||
         record->log_key != w->layout.log_key ||
@@ -107,6 +119,8 @@ static bool intact(const struct wal *w, size_t position, const uint8_t *bytes,
 
 static enum err_code damaged(struct wal *w, uint64_t index, struct err *e)
 {
+    CHECK(wal_table_at(&w->table, index) != NULL);
+    CHECK(index > 0);
     make_hole(w, index);
     return err_set(e, ERR_CORRUPT, "log %s: entry %" PRIu64 " is damaged", w->dir, index);
 }
@@ -115,6 +129,9 @@ static enum err_code damaged(struct wal *w, uint64_t index, struct err *e)
 static void take_run(const struct wal *w, const struct run *run, const uint8_t *bytes,
                      struct wal_entry *entries, size_t *count)
 {
+    CHECK(bytes != NULL && entries != NULL);
+    CHECK(run->count > 0);
+    CHECK(run->position + run->count <= w->table.count);
     uint64_t base = wal_place_lsn(wal_table_place(&w->table, run->position));
     for (*count = 0; *count < run->count; (*count)++) {
         size_t position = run->position + *count;
@@ -137,6 +154,8 @@ static void take_run(const struct wal *w, const struct run *run, const uint8_t *
 /* The table position where a read of 'index' begins; the count of places: nowhere. */
 static size_t first_position(const struct wal *w, uint64_t index)
 {
+    CHECK(w->table.sparse == (w->role == WAL_LOCAL));
+    CHECK(w->role == WAL_RAFT || w->role == WAL_LOCAL);
     size_t position = wal_table_seek(&w->table, index);
     if (position < w->table.count && w->role == WAL_RAFT &&
         wal_table_index(&w->table, position) != index) {
@@ -145,9 +164,12 @@ static size_t first_position(const struct wal *w, uint64_t index)
     return position;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): what is asked for, and where it goes */
 enum err_code wal_read(struct wal *w, uint64_t index, size_t count_max, size_t size_max,
                        struct buf *storage, struct wal_entry *entries, size_t *count, struct err *e)
 {
+    CHECK(w != NULL && storage != NULL);
+    CHECK(entries != NULL && count != NULL);
     CHECK(count_max > 0);
     *count = 0;
     size_t position = first_position(w, index);
@@ -177,6 +199,9 @@ enum err_code wal_read(struct wal *w, uint64_t index, size_t count_max, size_t s
 /* Checks one run. How many slots were found bad. */
 static unsigned scrub_run(struct wal *w, const struct run *run)
 {
+    CHECK(run->size >= WAL_RECORD_HEADER_SIZE);
+    CHECK(run->count > 0);
+    CHECK(run->position + run->count <= w->table.count);
     buf_reset(&w->scratch);
     uint64_t base = wal_place_lsn(wal_table_place(&w->table, run->position));
     bool read = read_run(w, run, buf_extend(&w->scratch, run->size));
@@ -198,6 +223,7 @@ static unsigned scrub_run(struct wal *w, const struct run *run)
 /* The current segment is still in the cache: reading it proves nothing. */
 static bool scrubbable(const struct wal *w, size_t position)
 {
+    CHECK(position < w->table.count);
     const struct wal_place *place = wal_table_place(&w->table, position);
     return wal_place_state(place) == WAL_PLACE_WHOLE &&
            (wal_place_side(place) ||
@@ -207,6 +233,8 @@ static bool scrubbable(const struct wal *w, size_t position)
 enum err_code wal_scrub(struct wal *w, size_t size_max, size_t *scanned, unsigned *found,
                         struct err *e)
 {
+    CHECK(w != NULL && scanned != NULL && found != NULL);
+    CHECK(size_max > 0);
     *scanned = 0;
     *found = 0;
     enum err_code code = wal_check_open(w, e);

@@ -13,11 +13,13 @@ enum { SECTOR_SIZE = 512, PAGE_SIZE = 4096 };
 
 void wal_reader_init(struct wal_reader *r)
 {
+    CHECK(r != NULL);
     *r = (struct wal_reader){.window = mem_alloc(WAL_READER_WINDOW_SIZE)};
 }
 
 void wal_reader_deinit(struct wal_reader *r)
 {
+    CHECK(r != NULL);
     mem_free(r->window);
     *r = (struct wal_reader){0};
 }
@@ -25,6 +27,7 @@ void wal_reader_deinit(struct wal_reader *r)
 enum err_code wal_reader_start(struct wal_reader *r, struct file *file, uint64_t segment_size,
                                struct err *e)
 {
+    CHECK(r->window != NULL);
     CHECK(segment_size >= WAL_READER_SPAN_MAX);
     uint64_t file_bytes = 0;
     if (file != NULL) {
@@ -45,6 +48,8 @@ enum err_code wal_reader_start(struct wal_reader *r, struct file *file, uint64_t
 /* One read that must give all its bytes; false: not with this disk. */
 static bool read_all(struct wal_reader *r, uint64_t offset, uint8_t *dst, size_t size)
 {
+    CHECK(r->file != NULL);
+    CHECK(offset + size <= r->file_size);
     size_t got = 0;
     return file_read_at(r->file, offset, dst, size, &got, NULL) == ERR_OK && got == size;
 }
@@ -52,6 +57,8 @@ static bool read_all(struct wal_reader *r, uint64_t offset, uint8_t *dst, size_t
 /* Reads in pieces; what can't be had becomes poison. */
 static void read_pieces(struct wal_reader *r, uint64_t offset, uint8_t *dst, size_t size)
 {
+    CHECK(offset % PAGE_SIZE == 0);
+    CHECK(offset + size <= r->file_size);
     for (size_t at = 0; at < size; at += PAGE_SIZE) {
         size_t page = size - at < PAGE_SIZE ? size - at : PAGE_SIZE;
         if (read_all(r, offset + at, dst + at, page)) {
@@ -69,6 +76,7 @@ static void read_pieces(struct wal_reader *r, uint64_t offset, uint8_t *dst, siz
 
 static void fill(struct wal_reader *r, uint64_t offset)
 {
+    CHECK(offset < r->size);
     r->base = offset / PAGE_SIZE * PAGE_SIZE;
     uint64_t left = r->size - r->base;
     r->filled = left < WAL_READER_WINDOW_SIZE ? (size_t)left : WAL_READER_WINDOW_SIZE;
@@ -85,6 +93,7 @@ static void fill(struct wal_reader *r, uint64_t offset)
 
 const uint8_t *wal_reader_at(struct wal_reader *r, uint64_t offset, size_t size)
 {
+    CHECK(r->window != NULL);
     CHECK(size <= WAL_READER_SPAN_MAX);
     CHECK(offset <= r->size && size <= r->size - offset);
     if (offset < r->base || offset + size > r->base + r->filled) {
@@ -96,6 +105,7 @@ const uint8_t *wal_reader_at(struct wal_reader *r, uint64_t offset, size_t size)
 
 bool wal_reader_complete(const struct wal_reader *r)
 {
+    CHECK(r->file_size <= r->size);
     return r->file_size == r->size;
 }
 
@@ -109,6 +119,7 @@ static size_t chunk(const struct wal_reader *r, uint64_t at, uint64_t end)
 /* How many of the bytes are zero before the first that is not. */
 static size_t zeros_before(const uint8_t *p, size_t size)
 {
+    CHECK(p != NULL || size == 0);
     enum { WORD = 8, BLOCK = 4096 };
     size_t at = 0;
     while (size - at >= WORD) {
@@ -133,11 +144,13 @@ static size_t zeros_before(const uint8_t *p, size_t size)
 
 static bool all_zero(const uint8_t *p, size_t size)
 {
+    CHECK(p != NULL || size == 0);
     return zeros_before(p, size) == size;
 }
 
 uint64_t wal_reader_next_nonzero(struct wal_reader *r, uint64_t from)
 {
+    CHECK(from <= r->size);
     uint64_t at = from;
     while (at < r->size) {
         size_t size = chunk(r, at, r->size);
@@ -153,6 +166,8 @@ uint64_t wal_reader_next_nonzero(struct wal_reader *r, uint64_t from)
 
 bool wal_reader_zero_sector(struct wal_reader *r, uint64_t offset, uint64_t size)
 {
+    CHECK(size > 0);
+    CHECK(offset + size <= r->size);
     uint64_t end = offset + size;
     for (uint64_t at = offset; at < end;) {
         uint64_t next = (at / SECTOR_SIZE + 1) * SECTOR_SIZE;
@@ -167,6 +182,7 @@ bool wal_reader_zero_sector(struct wal_reader *r, uint64_t offset, uint64_t size
 
 uint32_t wal_reader_crc(struct wal_reader *r, uint64_t offset, uint64_t size)
 {
+    CHECK(offset + size <= r->size);
     uint32_t crc = 0;
     uint64_t end = offset + size;
     for (uint64_t at = offset; at < end;) {

@@ -32,6 +32,7 @@ const char *wal_record_type_name(enum wal_record_type type)
 
 void wal_record_encode(const struct wal_record *r, uint8_t dst[WAL_RECORD_HEADER_SIZE])
 {
+    CHECK(dst != NULL);
     CHECK(wal_record_type_known(r->type));
     CHECK(r->lsn != 0);
     CHECK(r->lsn % WAL_RECORD_ALIGNMENT == 0);
@@ -60,6 +61,7 @@ void wal_record_encode(const struct wal_record *r, uint8_t dst[WAL_RECORD_HEADER
 enum wal_record_check wal_record_decode(const uint8_t src[WAL_RECORD_HEADER_SIZE],
                                         struct wal_record *r)
 {
+    CHECK(src != NULL && r != NULL);
     if (bytes_get_u32(src) != crc32c(0, src + CRC_SIZE, WAL_RECORD_HEADER_SIZE - CRC_SIZE)) {
         return WAL_RECORD_BAD;
     }

@@ -32,6 +32,7 @@ struct recovery {
 
 static const char *lsn(uint64_t value, char *dst)
 {
+    CHECK(dst != NULL);
     return wal_lsn_text(value, dst);
 }
 
@@ -39,6 +40,8 @@ static const char *lsn(uint64_t value, char *dst)
 
 static enum err_code start_reader(struct recovery *r, uint64_t segment, struct err *e)
 {
+    CHECK(segment >= r->w->set.first);
+    CHECK(segment <= wal_set_last(&r->w->set));
     struct file *file = NULL;
     if (wal_set_at(&r->w->set, segment)->present &&
         wal_set_file(&r->w->set, segment, &file, e) != ERR_OK) {
@@ -49,6 +52,8 @@ static enum err_code start_reader(struct recovery *r, uint64_t segment, struct e
 
 static enum err_code state_durable(struct recovery *r, struct err *e)
 {
+    CHECK(r->lsn_durable == 0);
+    CHECK(r->w->set.count > 0);
     struct wal_writer *writer = &r->w->writer;
     uint64_t last = wal_set_last(&r->w->set);
     enum err_code code = start_reader(r, last, e);
@@ -75,14 +80,20 @@ static enum err_code state_durable(struct recovery *r, struct err *e)
 
 static void fill_sides(struct recovery *r, uint64_t before)
 {
+    CHECK(r->side_next <= r->sides.count);
+    CHECK(before > 0);
     while (r->side_next < r->sides.count && r->sides.items[r->side_next].record.lsn <= before) {
-        wal_replay_fill(&r->replay, &r->sides.items[r->side_next]);
+        if (r->w->role == WAL_RAFT) {
+            wal_replay_fill(&r->replay, &r->sides.items[r->side_next]);
+        } /* a local log never wrote one */
         r->side_next++;
     }
 }
 
 static void keep_identifier(struct recovery *r, const struct wal_found *found)
 {
+    CHECK(wal_lsn_segment(&r->w->layout, found->lsn) == r->segment);
+    CHECK(found->verdict <= WAL_UNKNOWN);
     if (r->segment != wal_set_last(&r->w->set) || found->verdict == WAL_UNKNOWN) {
         return;
     }
@@ -105,6 +116,8 @@ static void keep_identifier(struct recovery *r, const struct wal_found *found)
 
 static void log_slot(const struct recovery *r, const struct wal_found *found)
 {
+    CHECK(found->verdict <= WAL_UNKNOWN);
+    CHECK(found->lsn != 0);
     char position[WAL_LSN_TEXT_SIZE];
     if (found->verdict == WAL_DAMAGED) {
         log_warn(r->w->log, "wal", "slot-damaged",
@@ -119,6 +132,8 @@ static void log_slot(const struct recovery *r, const struct wal_found *found)
 
 static void visit_slot(void *context, const struct wal_found *found)
 {
+    CHECK(context != NULL);
+    CHECK(found->verdict <= WAL_UNKNOWN);
     struct recovery *r = context;
     fill_sides(r, found->lsn);
     wal_replay_slot(&r->replay, found);
@@ -132,6 +147,8 @@ static void visit_slot(void *context, const struct wal_found *found)
 
 static enum err_code replay_segment(struct recovery *r, uint64_t segment, struct err *e)
 {
+    CHECK(r->lsn_durable >= wal_lsn_of(&r->w->layout, wal_set_last(&r->w->set), 0));
+    CHECK(segment > r->segment);
     struct wal *w = r->w;
     r->segment = segment;
     enum err_code code = start_reader(r, segment, e);
@@ -175,6 +192,8 @@ static enum err_code replay_segment(struct recovery *r, uint64_t segment, struct
 
 static enum err_code replay_all(struct recovery *r, struct err *e)
 {
+    CHECK(r->sides.count == 0);
+    CHECK(r->w->table.count == 0);
     struct wal *w = r->w;
     enum err_code code = wal_directory_load_sides(&r->directory, w, &r->sides, e);
     if (code != ERR_OK) {
@@ -197,6 +216,8 @@ static enum err_code replay_all(struct recovery *r, struct err *e)
 static enum err_code refuse_position(const struct recovery *r, uint64_t position, const char *what,
                                      struct err *e)
 {
+    CHECK(position != 0);
+    CHECK(what != NULL);
     const struct wal *w = r->w;
     char name[WAL_SEGMENT_NAME_SIZE];
     char text[WAL_LSN_TEXT_SIZE];
@@ -214,12 +235,16 @@ static enum err_code refuse_position(const struct recovery *r, uint64_t position
 /* Nothing whole stands behind the loss, in the last segment, which is all there. */
 static bool at_the_end(const struct recovery *r, const struct wal_first_loss *loss)
 {
+    CHECK(loss->lsn != 0);
+    CHECK(loss->found);
     return loss->entries_after == 0 && !r->last_incomplete &&
            wal_lsn_segment(&r->w->layout, loss->lsn) == wal_set_last(&r->w->set);
 }
 
 static enum err_code decide(struct recovery *r, struct err *e)
 {
+    CHECK(r->replay.table == &r->w->table);
+    CHECK(r->side_next == r->sides.count);
     const struct wal_first_loss *loss = &r->replay.first_loss;
     struct wal *w = r->w;
     if (w->role != WAL_LOCAL) {
@@ -262,6 +287,8 @@ static enum err_code decide(struct recovery *r, struct err *e)
  * timeline, after what was dropped has been set aside (safety.md A9). */
 static enum err_code answer_loss(struct recovery *r, struct err *e)
 {
+    CHECK(r->w->role == WAL_LOCAL);
+    CHECK(r->replay.first_loss.found);
     struct wal *w = r->w;
     struct wal_writer *writer = &w->writer;
     uint64_t first = wal_lsn_segment(&w->layout, r->replay.first_loss.lsn);
@@ -288,6 +315,8 @@ static enum err_code answer_loss(struct recovery *r, struct err *e)
 /* The next record's number must be above those of all records that were lost. */
 static uint64_t sequence_last(const struct recovery *r)
 {
+    CHECK(r->segment_known <= wal_set_last(&r->w->set));
+    CHECK(r->w->set.count > 0);
     const struct wal *w = r->w;
     uint64_t least = w->writer.extent.sequence_last;
     if (r->replay.sequence != 0) {
@@ -304,6 +333,8 @@ static uint64_t sequence_last(const struct recovery *r)
 
 static enum err_code settle(struct recovery *r, struct err *e)
 {
+    CHECK(r->lsn_durable >= wal_lsn_of(&r->w->layout, wal_set_last(&r->w->set), 0));
+    CHECK(r->identifiers.size % WAL_IDENTIFIER_SIZE == 0);
     struct wal *w = r->w;
     uint64_t last = wal_set_last(&w->set);
     enum err_code code = wal_directory_settle_sides(w, e);
@@ -334,6 +365,8 @@ static enum err_code settle(struct recovery *r, struct err *e)
 
 static enum err_code go_on(struct recovery *r, struct err *e)
 {
+    CHECK(r->w->set.count > 0);
+    CHECK(!r->w->writer.broken);
     struct wal *w = r->w;
     struct wal_writer *writer = &w->writer;
     writer->sealed = r->end.unknown;
@@ -365,6 +398,8 @@ static enum err_code go_on(struct recovery *r, struct err *e)
 
 static void fill_report(struct recovery *r)
 {
+    CHECK(r->w->set.count > 0);
+    CHECK(r->replay.table == &r->w->table);
     struct wal *w = r->w;
     struct wal_report *report = r->report;
     report->lsn_first = wal_lsn_first(&w->layout, w->set.first);
@@ -381,6 +416,7 @@ static void fill_report(struct recovery *r)
 
 static void log_report(const struct recovery *r)
 {
+    CHECK(r->report->lsn_first != 0);
     char first[WAL_LSN_TEXT_SIZE];
     char end[WAL_LSN_TEXT_SIZE];
     const struct wal_report *p = r->report;
@@ -397,6 +433,8 @@ static void log_report(const struct recovery *r)
 
 static enum err_code recover(struct recovery *r, struct err *e)
 {
+    CHECK(r->w != NULL && r->options != NULL);
+    CHECK(r->report != NULL);
     enum err_code code = wal_directory_find(&r->directory, r->w, r->options, e);
     if (code == ERR_OK) {
         r->report->segments_missing += r->directory.headers_bad;
@@ -425,6 +463,9 @@ static enum err_code recover(struct recovery *r, struct err *e)
 enum err_code wal_recover(struct wal *w, const struct wal_options *options,
                           struct wal_report *report, struct err *e)
 {
+    CHECK(options->io != NULL && report != NULL);
+    CHECK(w->set.count == 0);
+    CHECK(w->table.count == 0);
     struct recovery r = {.w = w, .options = options, .report = report};
     *report = (struct wal_report){0};
     wal_reader_init(&r.reader);

@@ -13,6 +13,8 @@
 
 static const struct wal_lost *find_lost(const struct wal *w, uint64_t lsn)
 {
+    CHECK(w->lost != NULL || w->lost_count == 0);
+    CHECK(lsn != 0);
     size_t low = 0;
     size_t high = w->lost_count;
     while (low < high) {
@@ -30,6 +32,9 @@ static const struct wal_lost *find_lost(const struct wal *w, uint64_t lsn)
 static bool old_header(const struct wal *w, struct file *file, const struct wal_hole *hole,
                        const struct wal_entry *entry, struct wal_record *record)
 {
+    CHECK(file != NULL && record != NULL);
+    CHECK(!hole->unknown && hole->lsn != 0);
+    CHECK(hole->size == entry->payload.size);
     uint8_t bytes[WAL_RECORD_HEADER_SIZE];
     if (file_read_exact(file, wal_lsn_offset(&w->layout, hole->lsn), bytes, sizeof bytes, NULL) ==
             ERR_OK &&
@@ -64,6 +69,8 @@ static bool old_header(const struct wal *w, struct file *file, const struct wal_
 static bool reads_back(struct wal *w, struct file *file, uint64_t offset, const uint8_t *header,
                        struct bytes payload)
 {
+    CHECK(header != NULL);
+    CHECK(payload.size <= wal_payload_max(w));
     buf_reset(&w->scratch);
     uint8_t *read = buf_extend(&w->scratch, WAL_RECORD_HEADER_SIZE + payload.size);
     return file_read_exact(file, offset, read, w->scratch.size, NULL) == ERR_OK &&
@@ -76,6 +83,8 @@ static bool reads_back(struct wal *w, struct file *file, uint64_t offset, const 
 static enum err_code fill_in_place(struct wal *w, const struct wal_hole *hole,
                                    const struct wal_entry *entry, bool *done, struct err *e)
 {
+    CHECK(hole->index == entry->index);
+    CHECK(done != NULL);
     *done = false;
     const struct wal_place *place = wal_table_at(&w->table, hole->index);
     if (hole->unknown || hole->lsn == 0 || wal_place_side(place) || hole->term != entry->term ||
@@ -118,6 +127,8 @@ static enum err_code fill_beside(struct wal *w, const struct wal_hole *hole,
                                  const struct wal_entry *entry, struct wal_record *record,
                                  struct err *e)
 {
+    CHECK(hole->index == entry->index);
+    CHECK(w->writer.lsn_durable == wal_writer_lsn_end(&w->writer) || w->writer.sealed);
     uint64_t segment = wal_lsn_segment(&w->layout, hole->lsn);
     if (segment < w->set.first || segment > wal_set_last(&w->set)) {
         segment = wal_set_last(&w->set); /* nothing says where it stood */
@@ -167,6 +178,9 @@ static enum err_code fill_beside(struct wal *w, const struct wal_hole *hole,
 
 enum err_code wal_repair(struct wal *w, const struct wal_entry *entry, struct err *e)
 {
+    CHECK(w != NULL && entry != NULL);
+    CHECK(w->role == WAL_RAFT);
+    CHECK(entry->type >= WAL_COMMAND && entry->type <= WAL_METADATA);
     enum err_code code = wal_check_open(w, e);
     if (code != ERR_OK) {
         return code;
@@ -211,6 +225,8 @@ enum err_code wal_repair(struct wal *w, const struct wal_entry *entry, struct er
 
 static struct wal_draft *frame_drafts(struct wal *w, const struct wal_entry *entries, size_t count)
 {
+    CHECK(count > 0);
+    CHECK(entries[count - 1].index >= entries[0].index);
     struct wal_draft *drafts = wal_drafts(w, count + 2);
     const struct wal_entry *last = &entries[count - 1];
     drafts[0] = (struct wal_draft){.record = {.type = WAL_RECORD_BEGIN,
@@ -234,6 +250,7 @@ static struct wal_draft *frame_drafts(struct wal *w, const struct wal_entry *ent
 enum err_code wal_replace(struct wal *w, const struct wal_entry *entries, size_t count,
                           uint64_t commit, struct err *e)
 {
+    CHECK(w != NULL && entries != NULL);
     enum err_code code = wal_check_open(w, e);
     if (code != ERR_OK) {
         return code;

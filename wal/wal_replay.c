@@ -6,9 +6,15 @@
 #include "wal/wal_mutation.h"
 #include "wal/wal_replay_local.h"
 
+/* The highest index that an entry can have, so that the one after it is a number too. */
+static const uint64_t INDEX_TOP = UINT64_MAX - 2;
+
 void wal_replay_init(struct wal_replay *r, const struct wal_layout *layout, bool local,
                      struct wal_table *table, const struct wal_extent *extent)
 {
+    CHECK(layout->log_key != 0);
+    CHECK(extent->segment_first <= extent->segment_last);
+    CHECK(table->sparse == local);
     CHECK(table->count == 0);
     *r = (struct wal_replay){
         .layout = *layout,
@@ -20,20 +26,23 @@ void wal_replay_init(struct wal_replay *r, const struct wal_layout *layout, bool
     };
     uint64_t from = extent->index_last > table->cut ? extent->index_last : table->cut;
     uint64_t segments = extent->segment_last - extent->segment_first + 1;
-    r->index_max = from + segments * (layout->segment_size / WAL_RECORD_HEADER_SIZE);
+    uint64_t more = segments * (layout->segment_size / WAL_RECORD_HEADER_SIZE);
+    r->index_max = from < INDEX_TOP && more < INDEX_TOP - from ? from + more : INDEX_TOP;
     r->extent_checked = extent->segment_last == extent->segment_first || extent->sequence_last == 0;
 }
 
 void wal_replay_deinit(struct wal_replay *r)
 {
+    CHECK(r != NULL);
+    CHECK(r->lost_count <= r->lost_capacity);
     mem_free(r->frame.members);
     mem_free(r->lost);
-    mem_free(r->asides);
     *r = (struct wal_replay){0};
 }
 
 static void raise(uint64_t *value, uint64_t to)
 {
+    CHECK(value != NULL);
     if (to > *value) {
         *value = to;
     }
@@ -41,6 +50,8 @@ static void raise(uint64_t *value, uint64_t to)
 
 void wal_replay_lose(struct wal_replay *r, uint64_t lsn)
 {
+    CHECK(r->table != NULL);
+    CHECK(lsn != 0);
     if (!r->pending) {
         r->pending = true;
         r->commit_pending = r->commit;
@@ -52,6 +63,8 @@ void wal_replay_lose(struct wal_replay *r, uint64_t lsn)
 
 struct wal_place wal_replay_place(const struct wal_found *s)
 {
+    CHECK(s->verdict == WAL_WHOLE || s->verdict == WAL_DAMAGED);
+    CHECK(s->lsn != 0);
     return (struct wal_place){
         .packed = wal_place_pack(s->lsn, (unsigned)s->record.type, false,
                                  s->verdict == WAL_WHOLE ? WAL_PLACE_WHOLE : WAL_PLACE_DAMAGED),
@@ -63,12 +76,15 @@ struct wal_place wal_replay_place(const struct wal_found *s)
 
 static bool agrees(const struct wal_place *place, uint64_t term)
 {
+    CHECK(term != 0);
     return place != NULL && wal_place_state(place) != WAL_PLACE_UNKNOWN && place->term == term;
 }
 
 /* A hole of which nothing but index and term is known. */
 static void put_hole(struct wal_replay *r, uint64_t index, uint64_t term)
 {
+    CHECK(index > 0);
+    CHECK(!r->local);
     wal_table_extend(r->table, index);
     struct wal_place *place = wal_table_at(r->table, index);
     if (place != NULL) {
@@ -81,6 +97,8 @@ static void put_hole(struct wal_replay *r, uint64_t index, uint64_t term)
  * where the term agrees everything below is as we have it, whatever was lost. */
 static void link_below(struct wal_replay *r, uint64_t index, uint64_t before)
 {
+    CHECK(!r->local);
+    CHECK(index > 0);
     bool pending = r->pending;
     uint64_t safe = pending ? r->commit_pending : r->commit;
     r->pending = false;
@@ -105,12 +123,15 @@ static void link_below(struct wal_replay *r, uint64_t index, uint64_t before)
 
 static void close_frame(struct wal_replay *r)
 {
+    CHECK(r->frame.count <= r->frame.capacity);
     struct wal_replay_frame *f = &r->frame;
     *f = (struct wal_replay_frame){.members = f->members, .capacity = f->capacity};
 }
 
 static void open_frame(struct wal_replay *r, uint64_t id)
 {
+    CHECK(r->frame.members != NULL || r->frame.capacity == 0);
+    CHECK(!r->local);
     close_frame(r);
     r->frame.open = true;
     r->frame.id = id;
@@ -119,6 +140,8 @@ static void open_frame(struct wal_replay *r, uint64_t id)
 /* An intact header names the frame that it belongs to. */
 static void adopt_frame(struct wal_replay *r, uint64_t id)
 {
+    CHECK(id != 0);
+    CHECK(!r->local);
     struct wal_replay_frame *f = &r->frame;
     if (!f->open || (f->id != 0 && f->id != id)) {
         open_frame(r, id);
@@ -141,6 +164,9 @@ static void adopt_frame(struct wal_replay *r, uint64_t id)
 
 static void add_member(struct wal_replay *r, const struct wal_found *s)
 {
+    CHECK(!r->local);
+    CHECK(wal_record_is_entry(s->record.type));
+    CHECK(s->record.frame != 0);
     struct wal_replay_frame *f = &r->frame;
     if (!f->open) {
         open_frame(r, 0);
@@ -151,6 +177,8 @@ static void add_member(struct wal_replay *r, const struct wal_found *s)
 
 static void begin_frame(struct wal_replay *r, const struct wal_found *s)
 {
+    CHECK(s->record.type == WAL_RECORD_BEGIN);
+    CHECK(s->record.index > 0);
     bool pending = r->pending;
     open_frame(r, s->record.sequence);
     r->frame.first = s->record.index;
@@ -163,6 +191,9 @@ static void begin_frame(struct wal_replay *r, const struct wal_found *s)
 /* The link below the first entry of a frame that takes effect. */
 static void link_frame(struct wal_replay *r, uint64_t first)
 {
+    CHECK(first <= r->index_max);
+    CHECK(first > 0);
+    CHECK(r->frame.open || r->frame.count == 0);
     const struct wal_replay_frame *f = &r->frame;
     if (f->begun && f->first == first) {
         /* What was lost inside the frame was a part of it and touches nothing below. */
@@ -178,6 +209,8 @@ static void link_frame(struct wal_replay *r, uint64_t first)
 
 static void put_members(struct wal_replay *r, uint64_t first, const struct wal_found *end)
 {
+    CHECK(first > 0);
+    CHECK(first <= end->record.index);
     const struct wal_replay_frame *f = &r->frame;
     uint64_t last = end->record.index;
     wal_table_drop(r->table, first);
@@ -203,6 +236,8 @@ static void put_members(struct wal_replay *r, uint64_t first, const struct wal_f
 
 static void end_frame(struct wal_replay *r, const struct wal_found *end)
 {
+    CHECK(end->record.type == WAL_RECORD_END);
+    CHECK(end->record.index > 0);
     struct wal_replay_frame *f = &r->frame;
     uint64_t first = end->by_header ? end->record.before : f->first;
     if (first == 0 && f->open && f->count > 0) {
@@ -227,12 +262,16 @@ static void end_frame(struct wal_replay *r, const struct wal_found *end)
 
 static void drop_from(struct wal_replay *r, uint64_t index, uint64_t before)
 {
+    CHECK(index > 0);
+    CHECK(!r->local);
     link_below(r, index, before);
     wal_table_drop(r->table, index);
 }
 
 static void replay_outside(struct wal_replay *r, const struct wal_found *s)
 {
+    CHECK(s->record.type != WAL_RECORD_BEGIN);
+    CHECK(s->record.type != WAL_RECORD_END);
     const struct wal_record *record = &s->record;
     close_frame(r);
     if (record->type == WAL_RECORD_MARK) {
@@ -252,6 +291,8 @@ static void replay_outside(struct wal_replay *r, const struct wal_found *s)
 
 static void replay_raft(struct wal_replay *r, const struct wal_found *s)
 {
+    CHECK(!r->local);
+    CHECK(s->verdict == WAL_WHOLE || s->verdict == WAL_DAMAGED);
     const struct wal_record *record = &s->record;
     bool framed = record->frame != 0;
     if (WAL_MUTATED(BELOW_CUT) && record->index <= r->table->cut) {
@@ -280,6 +321,8 @@ static void replay_raft(struct wal_replay *r, const struct wal_found *s)
 /* The last segment is reached: what the log held when it was begun (safety.md A7). */
 static void check_extent(struct wal_replay *r)
 {
+    CHECK(r->extent.segment_first <= r->extent.segment_last);
+    CHECK(r->table != NULL);
     if (r->extent_checked) {
         return;
     }
@@ -308,6 +351,8 @@ static void check_extent(struct wal_replay *r)
 /* Keeps what it takes to write this header again, where it is certain. */
 static void remember_lost(struct wal_replay *r, const struct wal_found *s)
 {
+    CHECK(!s->by_header);
+    CHECK(r->lost_count == 0 || r->lost[r->lost_count - 1].lsn < s->lsn);
     const struct wal_record *record = &s->record;
     if (r->local || record->sequence == 0 || record->frame != 0 || r->pending ||
         !wal_record_is_entry(record->type) ||
@@ -329,14 +374,21 @@ static void remember_lost(struct wal_replay *r, const struct wal_found *s)
  * the disk decides how much memory is asked for. */
 static bool plausible(const struct wal_replay *r, const struct wal_record *record)
 {
-    if (record->index == 0 && record->type != WAL_RECORD_MARK) {
+    CHECK(r->index_max <= INDEX_TOP);
+    CHECK(wal_record_type_known((unsigned)record->type));
+    bool mark = record->type == WAL_RECORD_MARK;
+    if ((record->index == 0 && !mark) ||
+        (record->frame != 0 && (mark || record->type == WAL_RECORD_DROP))) {
         return false;
     }
-    return r->local ? record->index < UINT64_MAX : record->index <= r->index_max;
+    return record->index <= (r->local ? INDEX_TOP : r->index_max);
 }
 
 void wal_replay_slot(struct wal_replay *r, const struct wal_found *found)
 {
+    CHECK(r->table != NULL);
+    CHECK(found->lsn != 0);
+    CHECK(found->verdict <= WAL_UNKNOWN);
     uint64_t segment = wal_lsn_segment(&r->layout, found->lsn);
     if (segment >= r->extent.segment_last) {
         check_extent(r);
@@ -378,6 +430,8 @@ void wal_replay_slot(struct wal_replay *r, const struct wal_found *found)
 /* Shows in the table that lost records may have replaced what stands there. */
 static void mark_pending(struct wal_replay *r)
 {
+    CHECK(r->table != NULL);
+    CHECK(!r->local);
     if (r->pending && !r->marked) {
         wal_table_forget(r->table, r->commit_pending + 1, r->table->last, r->lsn_pending);
         r->marked = true;
@@ -386,6 +440,8 @@ static void mark_pending(struct wal_replay *r)
 
 void wal_replay_fill(struct wal_replay *r, const struct wal_side_entry *side)
 {
+    CHECK((side->record.flags & WAL_RECORD_SIDE) != 0);
+    CHECK(wal_record_is_entry(side->record.type));
     CHECK(!r->local);
     const struct wal_record *record = &side->record;
     if (!plausible(r, record)) {
@@ -411,6 +467,8 @@ void wal_replay_fill(struct wal_replay *r, const struct wal_side_entry *side)
 
 void wal_replay_end(struct wal_replay *r)
 {
+    CHECK(r->frame.count <= r->frame.capacity);
+    CHECK(r->table != NULL);
     check_extent(r);
     close_frame(r);
     if (WAL_MUTATED(END_KNOWN)) {
@@ -428,6 +486,8 @@ void wal_replay_end(struct wal_replay *r)
 
 const struct wal_lost *wal_replay_lost(const struct wal_replay *r, uint64_t lsn)
 {
+    CHECK(r->lost_count <= r->lost_capacity);
+    CHECK(lsn != 0);
     size_t low = 0;
     size_t high = r->lost_count;
     while (low < high) {

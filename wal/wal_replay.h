@@ -60,12 +60,6 @@ struct wal_first_loss {
     uint64_t index_after_last;
 };
 
-/* Segments with damage that was answered: kept under lost/ when they are cut. */
-struct wal_aside {
-    uint64_t segment_first;
-    uint64_t segment_last;
-};
-
 struct wal_replay {
     struct wal_layout layout;
     struct wal_table *table;
@@ -91,9 +85,6 @@ struct wal_replay {
     /* Local WAL. */
     uint64_t index_seen; /* of the last entry, cut ones included */
     struct wal_first_loss first_loss;
-    struct wal_aside *asides;
-    size_t aside_count;
-    size_t aside_capacity;
 
     uint64_t records_whole;
     uint64_t records_damaged;

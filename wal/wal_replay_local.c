@@ -2,10 +2,12 @@
 #include "wal/wal_replay_local.h"
 
 #include "base/check.h"
-#include "base/mem.h"
 
 static void note_loss(struct wal_replay *r, uint64_t lsn)
 {
+    CHECK(r->table->sparse);
+    CHECK(r->local);
+    CHECK(lsn != 0);
     if (!r->first_loss.found) {
         r->first_loss =
             (struct wal_first_loss){.found = true, .lsn = lsn, .index_kept = r->table->last};
@@ -15,6 +17,9 @@ static void note_loss(struct wal_replay *r, uint64_t lsn)
 /* The entry before this record was 'before'. */
 static void link_before(struct wal_replay *r, uint64_t lsn, uint64_t before)
 {
+    CHECK(r->table->sparse);
+    CHECK(r->local);
+    CHECK(lsn != 0);
     if (before > r->index_seen) {
         note_loss(r, r->pending ? r->lsn_pending : lsn);
     } else if (before < r->index_seen && before > r->table->cut) {
@@ -26,6 +31,9 @@ static void link_before(struct wal_replay *r, uint64_t lsn, uint64_t before)
 
 static void replay_entry(struct wal_replay *r, const struct wal_found *s)
 {
+    CHECK(r->table->sparse);
+    CHECK(wal_record_is_entry(s->record.type));
+    CHECK(s->record.index > 0);
     if (s->by_header) {
         link_before(r, s->lsn, s->record.before);
     } else if (r->pending) {
@@ -51,22 +59,19 @@ static void replay_entry(struct wal_replay *r, const struct wal_found *s)
 
 static void replay_drop(struct wal_replay *r, const struct wal_found *s)
 {
+    CHECK(s->record.type == WAL_RECORD_DROP);
+    CHECK(s->record.index > 0);
     wal_table_drop(r->table, s->record.index);
     (void)wal_table_remove_holes(r->table);
     r->index_seen = s->record.index - 1;
     r->pending = false;
-    if (r->first_loss.found) {
-        r->asides = mem_grow(r->asides, &r->aside_capacity, r->aside_count + 1, sizeof *r->asides);
-        r->asides[r->aside_count++] = (struct wal_aside){
-            .segment_first = wal_lsn_segment(&r->layout, r->first_loss.lsn),
-            .segment_last = wal_lsn_segment(&r->layout, s->lsn) - 1,
-        };
-        r->first_loss = (struct wal_first_loss){0};
-    }
+    r->first_loss = (struct wal_first_loss){0};
 }
 
 void wal_replay_local_slot(struct wal_replay *r, const struct wal_found *s)
 {
+    CHECK(s->lsn != 0);
+    CHECK(s->verdict == WAL_WHOLE || s->verdict == WAL_DAMAGED);
     CHECK(r->local);
     if (wal_record_is_entry(s->record.type)) {
         replay_entry(r, s);
@@ -79,6 +84,8 @@ void wal_replay_local_slot(struct wal_replay *r, const struct wal_found *s)
 
 void wal_replay_local_end(struct wal_replay *r)
 {
+    CHECK(r->table->sparse);
+    CHECK(r->local);
     if (r->pending) {
         note_loss(r, r->lsn_pending);
     }

@@ -27,6 +27,8 @@ struct walk {
 static enum wal_record_check header_at(const struct wal_scan *scan, uint64_t offset,
                                        struct wal_record *r)
 {
+    CHECK(offset % WAL_RECORD_ALIGNMENT == 0);
+    CHECK(offset >= wal_segment_records_at(scan->layout.segment_size));
     const uint8_t *p = wal_reader_at(scan->reader, offset, WAL_RECORD_HEADER_SIZE);
     uint64_t lsn = wal_lsn_of(&scan->layout, scan->segment, offset);
     if ((wal_record_peek_lsn(p) != lsn && !WAL_MUTATED(ANY_LSN)) ||
@@ -44,6 +46,7 @@ static enum wal_record_check header_at(const struct wal_scan *scan, uint64_t off
 
 static bool room_for_header(const struct walk *w, uint64_t offset)
 {
+    CHECK(offset <= w->size);
     return offset + WAL_RECORD_HEADER_SIZE <= w->size;
 }
 
@@ -52,6 +55,8 @@ static bool room_for_header(const struct walk *w, uint64_t offset)
 /* Pages that are inside the file. */
 static uint32_t pages_there(const struct wal_scan *scan)
 {
+    CHECK(scan->reader->size == scan->layout.segment_size);
+    CHECK(scan->reader != NULL);
     uint32_t pages = wal_segment_pages(scan->layout.segment_size);
     uint64_t there = scan->reader->file_size;
     there = there < WAL_SEGMENT_HEADER_SIZE ? 0 : there - WAL_SEGMENT_HEADER_SIZE;
@@ -61,6 +66,8 @@ static uint32_t pages_there(const struct wal_scan *scan)
 
 static void read_page(struct walk *w, uint32_t page, uint32_t seed)
 {
+    CHECK(w->identifiers.count <= w->identifiers.capacity);
+    CHECK(page < wal_segment_pages(w->size));
     struct identifiers *ids = &w->identifiers;
     const uint8_t *p = wal_reader_at(
         w->scan->reader, WAL_SEGMENT_HEADER_SIZE + (uint64_t)page * WAL_IDENTIFIER_PAGE_SIZE,
@@ -82,6 +89,7 @@ static void read_page(struct walk *w, uint32_t page, uint32_t seed)
 
 static void read_identifiers(struct walk *w)
 {
+    CHECK(w->identifiers.read || w->identifiers.count == 0);
     if (w->identifiers.read) {
         return;
     }
@@ -95,6 +103,8 @@ static void read_identifiers(struct walk *w)
 /* The first identifier of a record at or after 'offset'; NULL: none. */
 static const struct wal_identifier *identifier_from(struct walk *w, uint64_t offset)
 {
+    CHECK(offset % WAL_RECORD_ALIGNMENT == 0);
+    CHECK(offset <= w->size);
     read_identifiers(w);
     size_t low = 0;
     size_t high = w->identifiers.count;
@@ -113,6 +123,8 @@ static const struct wal_identifier *identifier_from(struct walk *w, uint64_t off
 
 static bool rest_zero(struct walk *w, uint64_t offset)
 {
+    CHECK(offset < w->size);
+    CHECK(offset >= wal_segment_records_at(w->size));
     if (!wal_reader_complete(w->scan->reader)) {
         return false;
     }
@@ -125,6 +137,8 @@ static bool rest_zero(struct walk *w, uint64_t offset)
 static enum wal_verdict judge_good_header(struct walk *w, uint64_t offset,
                                           const struct wal_record *r)
 {
+    CHECK(r->lsn == wal_lsn_of(&w->scan->layout, w->scan->segment, offset) || WAL_MUTATED(ANY_LSN));
+    CHECK(wal_record_span(r->size) <= w->size - offset);
     const struct wal_scan *s = w->scan;
     uint64_t size = (uint64_t)WAL_RECORD_HEADER_SIZE + r->size;
     struct wal_facts facts = {.header_good = true,
@@ -144,6 +158,8 @@ static enum wal_verdict judge_good_header(struct walk *w, uint64_t offset,
 
 static enum wal_verdict judge_bad_header(struct walk *w, uint64_t offset, bool identified)
 {
+    CHECK(offset % WAL_RECORD_ALIGNMENT == 0);
+    CHECK(room_for_header(w, offset));
     const struct wal_scan *s = w->scan;
     struct wal_facts facts = {
         .in_file = offset + WAL_RECORD_HEADER_SIZE <= s->reader->file_size,
@@ -166,6 +182,8 @@ static enum wal_verdict judge_bad_header(struct walk *w, uint64_t offset, bool i
 /* The next offset where a header may begin: its first eight bytes are never zero. */
 static uint64_t next_candidate(struct wal_reader *reader, uint64_t offset)
 {
+    CHECK(offset < reader->size);
+    CHECK(offset % WAL_RECORD_ALIGNMENT == 0);
     uint64_t at = wal_reader_next_nonzero(reader, offset + WAL_RECORD_ALIGNMENT);
     return at / WAL_RECORD_ALIGNMENT * WAL_RECORD_ALIGNMENT;
 }
@@ -173,6 +191,8 @@ static uint64_t next_candidate(struct wal_reader *reader, uint64_t offset)
 /* Where the walk can go on behind an unknown slot; the segment's size: nowhere. */
 static uint64_t next_known(struct walk *w, uint64_t offset)
 {
+    CHECK(offset % WAL_RECORD_ALIGNMENT == 0);
+    CHECK(room_for_header(w, offset));
     const struct wal_identifier *id = identifier_from(w, offset + WAL_RECORD_ALIGNMENT);
     uint64_t limit = id == NULL || WAL_MUTATED(NO_IDENTIFIERS) ? w->size : id->offset;
     /* Behind the end of a short file there is nothing to find. */
@@ -189,6 +209,9 @@ static uint64_t next_known(struct walk *w, uint64_t offset)
 
 static void measure_torn(struct walk *w, uint64_t offset)
 {
+    CHECK(offset % WAL_RECORD_ALIGNMENT == 0);
+    CHECK(w->end->torn);
+    CHECK(offset < w->size);
     struct wal_scan_end *end = w->end;
     uint64_t last = offset;
     for (uint64_t at = wal_reader_next_nonzero(w->scan->reader, offset); at < w->size;
@@ -208,12 +231,16 @@ static void measure_torn(struct walk *w, uint64_t offset)
 
 static void visit(const struct walk *w, const struct wal_found *found)
 {
+    CHECK(w->scan->visit != NULL);
+    CHECK(found->lsn != 0);
+    CHECK(found->verdict <= WAL_UNKNOWN);
     w->scan->visit(w->scan->context, found);
 }
 
 /* A slot whose header is bad. Returns where to go on; 0: the walk is over. */
 static uint64_t step_bad_header(struct walk *w, uint64_t offset)
 {
+    CHECK(room_for_header(w, offset));
     const struct wal_identifier *id = identifier_from(w, offset);
     bool identified = id != NULL && id->offset == offset;
     if (WAL_MUTATED(NO_IDENTIFIERS)) {
@@ -259,6 +286,9 @@ static uint64_t step_bad_header(struct walk *w, uint64_t offset)
 
 static uint64_t step(struct walk *w, uint64_t offset)
 {
+    CHECK(offset % WAL_RECORD_ALIGNMENT == 0);
+    CHECK(room_for_header(w, offset));
+    CHECK(!w->end->torn && !w->end->unknown);
     struct wal_found found = {.by_header = true};
     switch (header_at(w->scan, offset, &found.record)) {
     case WAL_RECORD_NEWER:
@@ -286,6 +316,8 @@ static uint64_t step(struct walk *w, uint64_t offset)
 
 void wal_scan_segment(const struct wal_scan *scan, struct wal_scan_end *end)
 {
+    CHECK(scan->visit != NULL);
+    CHECK(scan->segment > 0);
     CHECK(scan->reader->size == scan->layout.segment_size);
     *end = (struct wal_scan_end){0};
     struct walk w = {.scan = scan, .end = end, .size = scan->layout.segment_size};
@@ -300,6 +332,7 @@ void wal_scan_segment(const struct wal_scan *scan, struct wal_scan_end *end)
 
 static void state(uint64_t *value, uint64_t stated)
 {
+    CHECK(value != NULL);
     if (stated > *value) {
         *value = stated;
     }
@@ -307,6 +340,8 @@ static void state(uint64_t *value, uint64_t stated)
 
 void wal_scan_statements(const struct wal_scan *scan, uint64_t *lsn_durable, uint64_t *commit)
 {
+    CHECK(scan->segment > 0);
+    CHECK(scan->reader->size == scan->layout.segment_size);
     uint64_t size = scan->layout.segment_size;
     uint64_t segment_end = wal_lsn_of(&scan->layout, scan->segment + 1, 0);
     uint32_t seed = wal_identifier_seed(scan->segment, scan->layout.log_key);
@@ -339,6 +374,8 @@ void wal_scan_statements(const struct wal_scan *scan, uint64_t *lsn_durable, uin
 
 bool wal_scan_has_records(const struct wal_scan *scan)
 {
+    CHECK(scan->segment > 0);
+    CHECK(scan->reader->size == scan->layout.segment_size);
     uint64_t end = scan->reader->file_size;
     for (uint64_t at = wal_segment_records_at(scan->layout.segment_size);
          at + WAL_RECORD_HEADER_SIZE <= end; at = next_candidate(scan->reader, at)) {

@@ -15,6 +15,7 @@ static const uint64_t NAME_UNIT = UINT64_C(1) << 32;
 
 uint32_t wal_log_key(uint64_t directory_id, unsigned role)
 {
+    CHECK(role > 0);
     uint8_t bytes[12];
     bytes_put_u64(bytes, directory_id);
     bytes_put_u32(bytes + 8, role);
@@ -30,6 +31,7 @@ bool wal_segment_size_valid(uint64_t size)
 void wal_segment_name(const struct wal_layout *l, uint32_t timeline, uint64_t number,
                       char dst[WAL_SEGMENT_NAME_SIZE])
 {
+    CHECK(number > 0);
     CHECK(wal_segment_size_valid(l->segment_size));
     uint64_t per_unit = NAME_UNIT / l->segment_size;
     CHECK(number / per_unit <= UINT32_MAX);
@@ -40,6 +42,7 @@ void wal_segment_name(const struct wal_layout *l, uint32_t timeline, uint64_t nu
 
 static bool parse_hex(const char *digits, uint32_t *value)
 {
+    CHECK(digits != NULL && value != NULL);
     *value = 0;
     for (unsigned i = 0; i < HEX_DIGITS; i++) {
         char c = digits[i];
@@ -59,6 +62,8 @@ static bool parse_hex(const char *digits, uint32_t *value)
 bool wal_segment_name_parse(uint64_t segment_size, const char *name, uint32_t *timeline,
                             uint64_t *number)
 {
+    CHECK(name != NULL);
+    CHECK(timeline != NULL && number != NULL);
     CHECK(wal_segment_size_valid(segment_size));
     uint64_t per_unit = NAME_UNIT / segment_size;
     uint32_t high;
@@ -69,12 +74,13 @@ bool wal_segment_name_parse(uint64_t segment_size, const char *name, uint32_t *t
         return false;
     }
     *number = high * per_unit + low;
-    return *number > 0;
+    return *number > 0 && *timeline > 0;
 }
 
 void wal_segment_header_encode(const struct wal_segment_header *h,
                                uint8_t dst[WAL_SEGMENT_HEADER_SIZE])
 {
+    CHECK(h->timeline > 0);
     CHECK(wal_segment_size_valid(h->segment_size));
     CHECK(h->number > 0);
     CHECK(h->role > 0 && h->role <= UINT16_MAX);
@@ -96,6 +102,7 @@ void wal_segment_header_encode(const struct wal_segment_header *h,
 enum wal_record_check wal_segment_header_decode(const uint8_t src[WAL_SEGMENT_HEADER_SIZE],
                                                 struct wal_segment_header *h)
 {
+    CHECK(src != NULL && h != NULL);
     if (bytes_get_u32(src) != MAGIC || bytes_get_u32(src + CRC_AT) != crc32c(0, src, CRC_AT)) {
         return WAL_RECORD_BAD;
     }
@@ -112,7 +119,8 @@ enum wal_record_check wal_segment_header_decode(const uint8_t src[WAL_SEGMENT_HE
         .index_first = bytes_get_u64(src + 48),
         .sequence_first = bytes_get_u64(src + 56),
     };
-    if (!wal_segment_size_valid(read.segment_size) || read.number == 0) {
+    if (!wal_segment_size_valid(read.segment_size) || read.number == 0 || read.timeline == 0 ||
+        read.role == 0) {
         return WAL_RECORD_BAD;
     }
     *h = read;

@@ -9,12 +9,16 @@
 void wal_set_init(struct wal_set *s, struct io *io, const char *dir,
                   const struct wal_layout *layout, uint64_t first)
 {
+    CHECK(io != NULL && dir != NULL);
+    CHECK(wal_segment_size_valid(layout->segment_size));
     CHECK(first > 0);
     *s = (struct wal_set){.io = io, .dir = dir, .layout = *layout, .first = first};
 }
 
 static void close_item(struct wal_set *s, struct wal_set_item *item)
 {
+    CHECK(s->open_files <= WAL_SET_OPEN_FILES_MAX);
+    CHECK(item->file == NULL || s->open_files > 0);
     if (item->file != NULL) {
         file_close(item->file);
         item->file = NULL;
@@ -24,6 +28,8 @@ static void close_item(struct wal_set *s, struct wal_set_item *item)
 
 void wal_set_clear(struct wal_set *s, uint64_t first)
 {
+    CHECK(s->open_files <= WAL_SET_OPEN_FILES_MAX);
+    CHECK(first > 0);
     while (s->count > 0) {
         wal_set_shift(s);
     }
@@ -34,6 +40,7 @@ void wal_set_clear(struct wal_set *s, uint64_t first)
 
 void wal_set_deinit(struct wal_set *s)
 {
+    CHECK(s != NULL);
     wal_set_clear(s, 1);
     mem_free(s->items);
     *s = (struct wal_set){0};
@@ -41,6 +48,7 @@ void wal_set_deinit(struct wal_set *s)
 
 struct wal_set_item *wal_set_at(const struct wal_set *s, uint64_t number)
 {
+    CHECK(s->start + s->count <= s->capacity);
     CHECK(number >= s->first);
     CHECK(number - s->first < s->count);
     return &s->items[s->start + (size_t)(number - s->first)];
@@ -50,6 +58,7 @@ struct wal_set_item *wal_set_at(const struct wal_set *s, uint64_t number)
  * which is written to. */
 static void bound_open_files(struct wal_set *s)
 {
+    CHECK(s->open_files <= WAL_SET_OPEN_FILES_MAX);
     if (s->open_files < WAL_SET_OPEN_FILES_MAX) {
         return;
     }
@@ -67,6 +76,8 @@ static void bound_open_files(struct wal_set *s)
 
 void wal_set_push(struct wal_set *s, const struct wal_set_item *item)
 {
+    CHECK(item->file == NULL || item->present);
+    CHECK(s->start + s->count <= s->capacity);
     if (s->start > 0 && s->start >= s->count) {
         memmove(s->items, s->items + s->start, s->count * sizeof *s->items);
         s->start = 0;
@@ -81,6 +92,7 @@ void wal_set_push(struct wal_set *s, const struct wal_set_item *item)
 
 void wal_set_shift(struct wal_set *s)
 {
+    CHECK(s->start + s->count <= s->capacity);
     CHECK(s->count > 0);
     close_item(s, &s->items[s->start]);
     s->start++;
@@ -91,6 +103,8 @@ void wal_set_shift(struct wal_set *s)
 enum err_code wal_set_path(const struct wal_set *s, uint64_t number, char dst[IO_PATH_MAX],
                            struct err *e)
 {
+    CHECK(s->dir != NULL);
+    CHECK(dst != NULL);
     char name[WAL_SEGMENT_NAME_SIZE];
     wal_segment_name(&s->layout, wal_set_at(s, number)->timeline, number, name);
     return io_join(dst, s->dir, name, e);
@@ -98,6 +112,8 @@ enum err_code wal_set_path(const struct wal_set *s, uint64_t number, char dst[IO
 
 enum err_code wal_set_file(struct wal_set *s, uint64_t number, struct file **out, struct err *e)
 {
+    CHECK(s->open_files <= WAL_SET_OPEN_FILES_MAX);
+    CHECK(out != NULL);
     struct wal_set_item *item = wal_set_at(s, number);
     item->used = ++s->tick;
     if (item->file == NULL) {

@@ -20,7 +20,6 @@ enum { WAL_SET_OPEN_FILES_MAX = 32 };
 struct wal_set_item {
     uint32_t timeline;
     bool present;      /* the file exists */
-    bool set_aside;    /* holds what a recovery mode dropped: never erased */
     bool side;         /* has a side file */
     struct file *file; /* NULL: not open now */
     uint64_t used;     /* tick of the last use */

@@ -12,6 +12,9 @@ enum { CHUNK_SIZE = 256 * 1024, SECTOR_SIZE = 512 };
 static enum err_code write_bytes(struct file *file, uint64_t offset, const uint8_t *data,
                                  size_t size, struct err *e)
 {
+    CHECK(data != NULL);
+    CHECK(file != NULL);
+    CHECK(size > 0);
     struct bytes part = bytes_of(data, size);
     return file_write_at(file, offset, &part, 1, e);
 }
@@ -20,6 +23,9 @@ static enum err_code write_bytes(struct file *file, uint64_t offset, const uint8
 static enum err_code rewrite_chunk(struct file *file, uint64_t at, uint8_t *chunk, size_t size,
                                    struct err *e)
 {
+    CHECK(file != NULL && chunk != NULL);
+    CHECK(size > 0);
+    CHECK(size <= CHUNK_SIZE);
     size_t got = 0;
     if (file_read_at(file, at, chunk, size, &got, NULL) == ERR_OK) {
         return got == 0 ? ERR_OK : write_bytes(file, at, chunk, got, e);
@@ -40,6 +46,8 @@ static enum err_code rewrite_chunk(struct file *file, uint64_t at, uint8_t *chun
 
 static enum err_code rewrite(struct file *file, uint64_t from, uint64_t to, struct err *e)
 {
+    CHECK(file != NULL);
+    CHECK(to > WAL_SEGMENT_HEADER_SIZE); /* 'from' may be above it: durable bytes that are gone */
     if (WAL_MUTATED(NO_SETTLE)) {
         return ERR_OK;
     }
@@ -56,6 +64,8 @@ static enum err_code rewrite(struct file *file, uint64_t from, uint64_t to, stru
 
 static enum err_code zero(struct file *file, uint64_t from, uint64_t to, struct err *e)
 {
+    CHECK(file != NULL);
+    CHECK(from <= to);
     uint8_t *zeros = mem_zalloc(CHUNK_SIZE);
     enum err_code code = ERR_OK;
     for (uint64_t at = from; code == ERR_OK && at < to;) {
@@ -70,6 +80,8 @@ static enum err_code zero(struct file *file, uint64_t from, uint64_t to, struct 
 static enum err_code write_identifiers(struct wal_writer *w, const struct wal_settle *s,
                                        struct err *e)
 {
+    CHECK(!s->end_unknown);
+    CHECK(s->identifiers != NULL || s->identifier_count == 0);
     uint32_t pages = wal_segment_pages(w->layout.segment_size);
     uint32_t used = (s->identifier_count + WAL_IDENTIFIERS_PER_PAGE - 1) / WAL_IDENTIFIERS_PER_PAGE;
     CHECK(used <= pages);
@@ -97,6 +109,9 @@ static enum err_code write_identifiers(struct wal_writer *w, const struct wal_se
 
 enum err_code wal_settle_segment(struct wal_writer *w, const struct wal_settle *s, struct err *e)
 {
+    CHECK(!w->broken);
+    CHECK(s->file != NULL);
+    CHECK(s->segment > 0);
     uint64_t size = w->layout.segment_size;
     uint64_t records = wal_segment_records_at(size);
     CHECK(s->from >= records);
@@ -121,6 +136,8 @@ enum err_code wal_settle_segment(struct wal_writer *w, const struct wal_settle *
 
 enum err_code wal_settle_records(struct file *file, uint64_t segment_size, struct err *e)
 {
+    CHECK(file != NULL);
+    CHECK(wal_segment_size_valid(segment_size));
     enum err_code code = rewrite(file, wal_segment_records_at(segment_size), segment_size, e);
     return code == ERR_OK ? file_sync(file, e) : code;
 }
@@ -128,6 +145,9 @@ enum err_code wal_settle_records(struct file *file, uint64_t segment_size, struc
 enum err_code wal_settle_header(const struct wal_writer *w, struct file *file, uint64_t segment,
                                 uint32_t timeline, struct err *e)
 {
+    CHECK(timeline > 0);
+    CHECK(file != NULL);
+    CHECK(segment > 0);
     const struct wal_segment_header header = {
         .role = (unsigned)w->role,
         .timeline = timeline,

@@ -13,12 +13,15 @@ enum { CHUNK_SIZE = 64 * 1024 };
 
 void wal_side_list_deinit(struct wal_side_list *list)
 {
+    CHECK(list != NULL);
+    CHECK(list->items != NULL || list->count == 0);
     mem_free(list->items);
     *list = (struct wal_side_list){0};
 }
 
 static int compare(const void *a, const void *b)
 {
+    CHECK(a != NULL && b != NULL);
     const struct wal_record *x = &((const struct wal_side_entry *)a)->record;
     const struct wal_record *y = &((const struct wal_side_entry *)b)->record;
     if (x->lsn != y->lsn) {
@@ -29,6 +32,7 @@ static int compare(const void *a, const void *b)
 
 void wal_side_list_sort(struct wal_side_list *list)
 {
+    CHECK(list->count <= list->capacity);
     if (list->count > 1) {
         qsort(list->items, list->count, sizeof *list->items, compare);
     }
@@ -36,6 +40,8 @@ void wal_side_list_sort(struct wal_side_list *list)
 
 enum err_code wal_side_path(const char *segment_path, char dst[IO_PATH_MAX], struct err *e)
 {
+    CHECK(segment_path != NULL);
+    CHECK(dst != segment_path);
     int size = snprintf(dst, IO_PATH_MAX, "%s.side", segment_path);
     if (size < 0 || size >= IO_PATH_MAX) {
         return err_set(e, ERR_RANGE, "path too long: %s.side", segment_path);
@@ -45,6 +51,9 @@ enum err_code wal_side_path(const char *segment_path, char dst[IO_PATH_MAX], str
 
 static bool payload_intact(struct file *file, uint64_t offset, const struct wal_record *r)
 {
+    CHECK(offset % WAL_RECORD_ALIGNMENT == 0);
+    CHECK(file != NULL);
+    CHECK(wal_record_span(r->size) <= WAL_RECORD_SIZE_MAX);
     uint8_t *chunk = mem_alloc(CHUNK_SIZE);
     uint32_t crc = 0;
     uint64_t left = r->size;
@@ -64,6 +73,9 @@ static bool payload_intact(struct file *file, uint64_t offset, const struct wal_
 
 static bool header_at(struct file *file, uint64_t offset, uint32_t log_key, struct wal_record *r)
 {
+    CHECK(log_key != 0);
+    CHECK(file != NULL);
+    CHECK(offset % WAL_RECORD_ALIGNMENT == 0);
     uint8_t header[WAL_RECORD_HEADER_SIZE];
     return file_read_exact(file, offset, header, sizeof header, NULL) == ERR_OK &&
            wal_record_decode(header, r) == WAL_RECORD_GOOD && r->log_key == log_key &&
@@ -74,6 +86,9 @@ static bool header_at(struct file *file, uint64_t offset, uint32_t log_key, stru
 enum err_code wal_side_load(struct file *file, uint64_t segment, uint32_t log_key,
                             struct wal_side_list *list, uint64_t *end, struct err *e)
 {
+    CHECK(list != NULL);
+    CHECK(file != NULL && end != NULL);
+    CHECK(segment > 0 && log_key != 0);
     uint64_t size;
     enum err_code code = file_size(file, &size, e);
     if (code != ERR_OK) {
@@ -99,6 +114,7 @@ enum err_code wal_side_load(struct file *file, uint64_t segment, uint32_t log_ke
 
 enum err_code wal_side_settle(struct file *file, struct err *e)
 {
+    CHECK(file != NULL);
     uint64_t size;
     enum err_code code = file_size(file, &size, e);
     uint8_t *chunk = mem_alloc(CHUNK_SIZE);
@@ -117,6 +133,8 @@ enum err_code wal_side_settle(struct file *file, struct err *e)
 enum err_code wal_side_append(struct file *file, uint64_t offset, struct wal_record *record,
                               struct bytes payload, struct err *e)
 {
+    CHECK(record->log_key != 0);
+    CHECK(record->lsn != 0);
     CHECK(offset % WAL_RECORD_ALIGNMENT == 0);
     CHECK(wal_record_is_entry(record->type));
     static const uint8_t zeros[WAL_RECORD_ALIGNMENT];

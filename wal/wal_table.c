@@ -8,11 +8,14 @@
 
 void wal_table_init(struct wal_table *t, bool sparse, uint64_t cut)
 {
+    CHECK(cut < UINT64_MAX);
+    CHECK(t != NULL);
     *t = (struct wal_table){.sparse = sparse, .cut = cut, .last = cut};
 }
 
 void wal_table_deinit(struct wal_table *t)
 {
+    CHECK(t != NULL);
     mem_free(t->places);
     mem_free(t->indexes);
     *t = (struct wal_table){0};
@@ -20,6 +23,8 @@ void wal_table_deinit(struct wal_table *t)
 
 void wal_table_reset(struct wal_table *t, uint64_t cut)
 {
+    CHECK(cut < UINT64_MAX);
+    CHECK(t->start + t->count <= t->places_capacity || t->count == 0);
     t->start = 0;
     t->count = 0;
     t->cut = cut;
@@ -40,6 +45,7 @@ static void check_invariants(const struct wal_table *t)
  * at least half, so that the cost of moving stays constant per entry. */
 static void reserve(struct wal_table *t)
 {
+    CHECK(t->places_capacity >= t->count);
     if (t->start > 0 && t->start >= t->count && t->start + t->count == t->places_capacity) {
         memmove(t->places, t->places + t->start, t->count * sizeof *t->places);
         if (t->sparse) {
@@ -56,6 +62,7 @@ static void reserve(struct wal_table *t)
 
 static void push(struct wal_table *t, uint64_t index, const struct wal_place *place)
 {
+    CHECK(place != NULL);
     CHECK(index > t->cut);
     reserve(t);
     t->places[t->start + t->count] = *place;
@@ -67,6 +74,7 @@ static void push(struct wal_table *t, uint64_t index, const struct wal_place *pl
 
 void wal_table_drop(struct wal_table *t, uint64_t index)
 {
+    CHECK(t != NULL);
     CHECK(index > 0);
     size_t position = wal_table_seek(t, index);
     t->count = position;
@@ -81,6 +89,7 @@ void wal_table_drop(struct wal_table *t, uint64_t index)
 
 void wal_table_extend(struct wal_table *t, uint64_t last)
 {
+    CHECK(last < UINT64_MAX);
     CHECK(!t->sparse);
     const struct wal_place unknown = {.packed = WAL_PLACE_UNKNOWN};
     while (t->last < last) {
@@ -94,6 +103,7 @@ void wal_table_extend(struct wal_table *t, uint64_t last)
 
 void wal_table_put(struct wal_table *t, uint64_t index, const struct wal_place *place)
 {
+    CHECK(index < UINT64_MAX);
     CHECK(index > 0);
     CHECK(wal_place_lsn(place) < UINT64_C(1) << 56);
     wal_table_drop(t, index);
@@ -122,6 +132,7 @@ void wal_table_forget(struct wal_table *t, uint64_t low, uint64_t high, uint64_t
 
 void wal_table_cut(struct wal_table *t, uint64_t index)
 {
+    CHECK(index < UINT64_MAX);
     if (index <= t->cut) {
         return;
     }
@@ -137,6 +148,7 @@ void wal_table_cut(struct wal_table *t, uint64_t index)
 
 size_t wal_table_remove_holes(struct wal_table *t)
 {
+    CHECK(t->count <= t->places_capacity || t->count == 0);
     CHECK(t->sparse);
     size_t kept = 0;
     size_t before = t->count;
@@ -155,6 +167,7 @@ size_t wal_table_remove_holes(struct wal_table *t)
 
 size_t wal_table_seek(const struct wal_table *t, uint64_t index)
 {
+    CHECK(t->count <= t->places_capacity || t->count == 0);
     if (!t->sparse) {
         if (index <= t->cut + 1) {
             return 0;
@@ -177,18 +190,21 @@ size_t wal_table_seek(const struct wal_table *t, uint64_t index)
 
 struct wal_place *wal_table_place(const struct wal_table *t, size_t position)
 {
+    CHECK(t->places != NULL);
     CHECK(position < t->count);
     return &t->places[t->start + position];
 }
 
 uint64_t wal_table_index(const struct wal_table *t, size_t position)
 {
+    CHECK(!t->sparse || t->indexes != NULL);
     CHECK(position < t->count);
     return t->sparse ? t->indexes[t->start + position] : t->cut + 1 + position;
 }
 
 struct wal_place *wal_table_at(const struct wal_table *t, uint64_t index)
 {
+    CHECK(t != NULL);
     size_t position = wal_table_seek(t, index);
     if (position >= t->count || wal_table_index(t, position) != index) {
         return NULL;

@@ -16,12 +16,15 @@ enum { COPY_SIZE_MAX = 2048, PARTS_MAX = LIMIT_WRITE_PARTS_MAX - 4 };
 
 void wal_writer_init(struct wal_writer *w)
 {
+    CHECK(w->io != NULL && w->dir != NULL);
+    CHECK(w->layout.log_key != 0);
     CHECK(w->set != NULL && w->pool != NULL);
     w->page = mem_zalloc(WAL_IDENTIFIER_PAGE_SIZE);
 }
 
 void wal_writer_deinit(struct wal_writer *w)
 {
+    CHECK(w != NULL);
     mem_free(w->page);
     mem_free(w->parts);
     buf_deinit(&w->encoded);
@@ -40,6 +43,7 @@ static void check_invariants(const struct wal_writer *w)
 
 uint64_t wal_writer_lsn_end(const struct wal_writer *w)
 {
+    CHECK(w->offset <= w->layout.segment_size);
     uint64_t last = wal_set_last(w->set);
     return w->sealed ? wal_lsn_first(&w->layout, last + 1)
                      : wal_lsn_of(&w->layout, last, w->offset);
@@ -47,6 +51,7 @@ uint64_t wal_writer_lsn_end(const struct wal_writer *w)
 
 static enum err_code broken(struct wal_writer *w, struct err *e)
 {
+    CHECK(w != NULL);
     w->broken = true;
     if (e != NULL) {
         e->code = ERR_IO; /* whatever failed: nothing can be promised any more */
@@ -62,6 +67,8 @@ static enum err_code refuse(struct err *e)
 enum err_code wal_writer_set_extent(struct wal_writer *w, const struct wal_extent *extent,
                                     struct err *e)
 {
+    CHECK(extent->segment_first > 0);
+    CHECK(w->extent_changed != NULL);
     CHECK(extent->segment_first <= extent->segment_last);
     CHECK(extent->index_cut >= w->extent.index_cut);
     if (WAL_MUTATED(EXTENT_LATE) && extent->segment_last > w->extent.segment_last &&
@@ -86,6 +93,9 @@ static uint64_t page_offset(uint32_t page)
 void wal_writer_encode_page(const struct wal_writer *w, uint64_t segment, uint32_t page,
                             uint8_t dst[WAL_IDENTIFIER_PAGE_SIZE])
 {
+    CHECK(dst != NULL);
+    CHECK(segment > 0);
+    CHECK(page < wal_segment_pages(w->layout.segment_size));
     const struct wal_statement statement = {
         .lsn_durable = w->lsn_durable, .commit = w->commit, .page = page};
     wal_statement_encode(&statement, wal_identifier_seed(segment, w->layout.log_key),
@@ -94,6 +104,8 @@ void wal_writer_encode_page(const struct wal_writer *w, uint64_t segment, uint32
 
 static enum err_code write_page(struct wal_writer *w, uint32_t page, struct err *e)
 {
+    CHECK(!w->sealed);
+    CHECK(page < wal_segment_pages(w->layout.segment_size));
     uint64_t segment = wal_set_last(w->set);
     wal_writer_encode_page(w, segment, page, w->page);
     struct file *file;
@@ -108,6 +120,8 @@ static enum err_code write_page(struct wal_writer *w, uint32_t page, struct err 
 
 enum err_code wal_writer_write_identifiers(struct wal_writer *w, struct err *e)
 {
+    CHECK(w->identifiers <= wal_segment_identifiers_max(w->layout.segment_size));
+    CHECK(w->page != NULL);
     if (w->broken) {
         return refuse(e);
     }
@@ -121,6 +135,8 @@ enum err_code wal_writer_write_identifiers(struct wal_writer *w, struct err *e)
 static enum err_code add_identifier(struct wal_writer *w, uint32_t seed, const struct wal_record *r,
                                     struct err *e)
 {
+    CHECK(w->identifiers < wal_segment_identifiers_max(w->layout.segment_size));
+    CHECK(wal_lsn_segment(&w->layout, r->lsn) == wal_set_last(w->set));
     const struct wal_identifier id = {
         .index = r->index,
         .term = r->term,
@@ -148,6 +164,9 @@ static enum err_code add_identifier(struct wal_writer *w, uint32_t seed, const s
 static enum err_code write_header(struct wal_writer *w, struct file *file, uint64_t number,
                                   struct err *e)
 {
+    CHECK(w->timeline > 0);
+    CHECK(file != NULL);
+    CHECK(number > 0);
     const struct wal_segment_header header = {
         .role = (unsigned)w->role,
         .timeline = w->timeline,
@@ -168,6 +187,8 @@ static enum err_code write_header(struct wal_writer *w, struct file *file, uint6
 static enum err_code make_segment(struct wal_writer *w, uint64_t number, struct file **out,
                                   struct err *e)
 {
+    CHECK(number > 0);
+    CHECK(wal_pool_ready(w->pool) > 0);
     char name[WAL_SEGMENT_NAME_SIZE];
     char path[IO_PATH_MAX];
     struct file *file = NULL;
@@ -197,6 +218,8 @@ static enum err_code make_segment(struct wal_writer *w, uint64_t number, struct 
 static enum err_code begin_segment(struct wal_writer *w, uint64_t number,
                                    const struct wal_extent *extent, struct err *e)
 {
+    CHECK(number == wal_set_last(w->set) + 1);
+    CHECK(number == extent->segment_last);
     struct file *file;
     enum err_code code = WAL_MUTATED(EXTENT_FIRST) ? wal_writer_set_extent(w, extent, e) : ERR_OK;
     if (code == ERR_OK) {
@@ -223,6 +246,8 @@ static enum err_code begin_segment(struct wal_writer *w, uint64_t number,
 
 static enum err_code timed_sync(struct wal_writer *w, struct err *e)
 {
+    CHECK(!w->sealed);
+    CHECK(!w->broken);
     struct file *file;
     uint64_t start = io_monotonic_us(w->io);
     if (wal_set_file(w->set, wal_set_last(w->set), &file, e) != ERR_OK ||
@@ -239,9 +264,11 @@ static enum err_code timed_sync(struct wal_writer *w, struct err *e)
 
 enum err_code wal_writer_switch(struct wal_writer *w, struct err *e)
 {
+    CHECK(w->set->count > 0);
     if (w->broken) {
         return refuse(e);
     }
+    CHECK(w->extent.segment_last == wal_set_last(w->set));
     enum err_code code = ERR_OK;
     if (!w->sealed) {
         code = wal_writer_write_identifiers(w, e);
@@ -263,6 +290,8 @@ enum err_code wal_writer_switch(struct wal_writer *w, struct err *e)
 
 enum err_code wal_writer_restart(struct wal_writer *w, uint64_t index, uint64_t term, struct err *e)
 {
+    CHECK(w->pool != NULL);
+    CHECK(index >= w->extent.index_cut);
     if (w->broken) {
         return refuse(e);
     }
@@ -286,18 +315,24 @@ enum err_code wal_writer_restart(struct wal_writer *w, uint64_t index, uint64_t 
 
 static bool fits(const struct wal_writer *w, uint64_t offset, uint32_t identifiers, uint64_t span)
 {
+    CHECK(offset <= w->layout.segment_size);
+    CHECK(span >= WAL_RECORD_HEADER_SIZE);
     return span <= w->layout.segment_size - offset &&
            identifiers < wal_segment_identifiers_max(w->layout.segment_size);
 }
 
 static uint64_t draft_span(const struct wal_draft *d)
 {
+    CHECK(d->payload.size == 0 || d->payload.data != NULL);
+    CHECK(d->payload.size <= UINT32_MAX);
     return wal_record_span((uint32_t)d->payload.size);
 }
 
 enum err_code wal_writer_reserve(struct wal_writer *w, const struct wal_draft *drafts, size_t count,
                                  struct err *e)
 {
+    CHECK(w->set->count > 0);
+    CHECK(drafts != NULL && count > 0);
     if (w->broken) {
         return refuse(e);
     }
@@ -323,6 +358,8 @@ enum err_code wal_writer_reserve(struct wal_writer *w, const struct wal_draft *d
 /* What the log holds once this record counts. */
 static void follow(struct wal_writer *w, const struct wal_record *r)
 {
+    CHECK(r->sequence <= w->sequence);
+    CHECK(r->lsn != 0);
     if (r->type == WAL_RECORD_DROP) {
         w->index_last = r->index - 1;
         w->term_last = w->role == WAL_RAFT ? r->before : 0;
@@ -334,6 +371,8 @@ static void follow(struct wal_writer *w, const struct wal_record *r)
 
 static void complete(struct wal_writer *w, struct wal_draft *d, uint64_t lsn)
 {
+    CHECK(lsn >= w->lsn_durable);
+    CHECK(d->payload.size <= w->layout.segment_size / 2);
     struct wal_record *r = &d->record;
     r->flags = 0;
     r->log_key = w->layout.log_key;
@@ -361,6 +400,8 @@ struct gather {
 
 static void gather_part(struct gather *g, struct bytes part)
 {
+    CHECK(g->count < LIMIT_WRITE_PARTS_MAX || part.size == 0);
+    CHECK(part.size == 0 || part.data != NULL);
     struct wal_writer *w = g->w;
     if (part.size > 0) {
         w->parts = mem_grow(w->parts, &w->parts_capacity, g->count + 1, sizeof *w->parts);
@@ -370,6 +411,8 @@ static void gather_part(struct gather *g, struct bytes part)
 
 static void gather_piece(struct gather *g)
 {
+    CHECK(g->w != NULL);
+    CHECK(g->from <= g->w->encoded.size);
     struct buf *encoded = &g->w->encoded;
     gather_part(g, bytes_of(encoded->data + g->from, encoded->size - g->from));
     g->from = encoded->size;
@@ -377,6 +420,8 @@ static void gather_piece(struct gather *g)
 
 static void gather_record(struct gather *g, const struct wal_draft *d)
 {
+    CHECK(d->record.lsn != 0);
+    CHECK(d->record.size == d->payload.size);
     struct buf *encoded = &g->w->encoded;
     wal_record_encode(&d->record, buf_extend(encoded, WAL_RECORD_HEADER_SIZE));
     if (d->payload.size <= COPY_SIZE_MAX) {
@@ -391,6 +436,8 @@ static void gather_record(struct gather *g, const struct wal_draft *d)
 /* How many of the drafts go into this segment with one write. */
 static size_t run_length(const struct wal_writer *w, const struct wal_draft *drafts, size_t count)
 {
+    CHECK(!w->sealed);
+    CHECK(w->offset <= w->layout.segment_size);
     uint64_t offset = w->offset;
     size_t parts = 0;
     size_t n = 0;
@@ -406,6 +453,8 @@ static size_t run_length(const struct wal_writer *w, const struct wal_draft *dra
 static enum err_code write_run(struct wal_writer *w, struct wal_draft *drafts, size_t count,
                                struct err *e)
 {
+    CHECK(count > 0);
+    CHECK(!w->sealed && !w->broken);
     uint64_t segment = wal_set_last(w->set);
     uint64_t offset = w->offset;
     size_t room = 0;
@@ -447,6 +496,8 @@ static enum err_code write_run(struct wal_writer *w, struct wal_draft *drafts, s
 enum err_code wal_writer_append(struct wal_writer *w, struct wal_draft *drafts, size_t count,
                                 struct err *e)
 {
+    CHECK(drafts != NULL && count > 0);
+    CHECK(w->set->count > 0);
     if (w->broken) {
         return refuse(e);
     }
@@ -464,6 +515,8 @@ enum err_code wal_writer_append(struct wal_writer *w, struct wal_draft *drafts, 
 
 enum err_code wal_writer_sync(struct wal_writer *w, struct err *e)
 {
+    CHECK(w->lsn_durable <= wal_writer_lsn_end(w));
+    CHECK(w->set->count > 0);
     if (w->broken) {
         return refuse(e);
     }

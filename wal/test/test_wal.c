@@ -235,6 +235,65 @@ TEST(wal, a_failed_sync_breaks_the_log_for_good)
     fixture_deinit(&f);
 }
 
+/* What is in memory may be half changed then: no call may trip over that. */
+static void expect_broken(struct fixture *f)
+{
+    bool done;
+    size_t scanned;
+    unsigned found;
+    uint64_t last = wal_index_last(f->wal);
+    struct wal_entry entry = fixture_entry(f, last + 1, 9, SIZE);
+    EXPECT_ERR(wal_append(f->wal, &entry, 1, 0, &f->err), ERR_IO);
+    EXPECT_ERR(wal_replace(f->wal, &entry, 1, 0, &f->err), ERR_IO);
+    EXPECT_ERR(wal_repair(f->wal, &entry, &f->err), ERR_IO);
+    EXPECT_ERR(wal_drop(f->wal, last + 1, 0, &f->err), ERR_IO);
+    EXPECT_ERR(wal_sync(f->wal, &f->err), ERR_IO);
+    EXPECT_ERR(wal_mark(f->wal, 0, &f->err), ERR_IO);
+    EXPECT_ERR(wal_cut(f->wal, last, 1, &f->err), ERR_IO);
+    EXPECT_ERR(wal_reset(f->wal, last + 50, 1, &f->err), ERR_IO);
+    EXPECT_ERR(wal_prepare(f->wal, 1000, &done, &f->err), ERR_IO);
+    EXPECT_ERR(wal_scrub(f->wal, 1000, &scanned, &found, &f->err), ERR_IO);
+    EXPECT(fixture_reads(f, last, 1, SIZE));
+    EXPECT_ERR(wal_close(f->wal, &f->err), ERR_IO);
+    f->wal = NULL;
+}
+
+TEST(wal, an_append_that_broke_half_way_is_refused_by_every_later_call)
+{
+    struct fixture f;
+    static uint8_t bytes[3][20000];
+    open_raft(&f);
+    fixture_fill(&f, 1, 4, 1, SIZE);
+    struct wal_entry entries[3];
+    for (uint64_t i = 0; i < 3; i++) {
+        entries[i] = (struct wal_entry){.index = 5 + i,
+                                        .term = 1,
+                                        .type = WAL_COMMAND,
+                                        .payload = bytes_of(bytes[i], sizeof bytes[i])};
+    }
+    f.extent_fails_in = 1; /* two of them are in segment 1, the third asks for the next */
+    EXPECT_ERR(wal_append(f.wal, entries, 3, 0, &f.err), ERR_IO);
+    EXPECT_UINT(wal_index_last(f.wal), 4);
+    expect_broken(&f);
+    REQUIRE_OK(fixture_open(&f));
+    EXPECT(fixture_reads(&f, 4, 1, SIZE));
+    fixture_deinit(&f);
+}
+
+TEST(wal, a_cut_that_broke_half_way_is_refused_by_every_later_call)
+{
+    struct fixture f;
+    open_raft(&f);
+    fixture_fill(&f, 1, 9, 1, SIZE);
+    f.extent_fails_in = 1;
+    EXPECT_ERR(wal_cut(f.wal, 5, 1, &f.err), ERR_IO);
+    expect_broken(&f);
+    REQUIRE_OK(fixture_open(&f));
+    EXPECT_UINT(wal_index_first(f.wal), 1);
+    EXPECT(fixture_reads(&f, 9, 1, SIZE));
+    fixture_deinit(&f);
+}
+
 TEST(wal, a_full_disk_refuses_an_append_and_leaves_the_log_as_it_was)
 {
     struct fixture f;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The local WAL: damage x recovery mode, and what follows after each answer. */
+#include <stdlib.h>
+
+#include "base/random.h"
 #include "wal/test/wal_fixture.h"
 
 enum { SEGMENTS = 5, SIZE = 900, STEP = 3, REFUSED = -1 };
@@ -514,4 +517,130 @@ TEST(wal_local, an_answer_to_damage_survives_a_crash_at_every_call)
         fixture_abandon(&f);
     }
     destroy();
+}
+
+/* --- random work, crashes, one flipped bit --- */
+
+enum { RANDOM_ENTRIES_MAX = 600 };
+
+struct history {
+    struct random random;
+    uint64_t indexes[RANDOM_ENTRIES_MAX];
+    size_t sizes[RANDOM_ENTRIES_MAX];
+    int written;
+    int acked;
+    bool damaged;
+};
+
+static struct history h;
+
+static bool try_append(void)
+{
+    uint64_t last = h.written == 0 ? 0 : h.indexes[h.written - 1];
+    h.indexes[h.written] = last + 1 + random_below(&h.random, 5);
+    h.sizes[h.written] = 8 + random_below(&h.random, 1200);
+    enum err_code code = fixture_append(&f, h.indexes[h.written], 0, h.sizes[h.written]);
+    h.written++;
+    return code == ERR_OK;
+}
+
+static void random_work(void)
+{
+    if (random_chance(&h.random, 1, 2)) {
+        fake_disk_stop_after(f.disk, random_below(&h.random, 60));
+    }
+    int left = 4 + (int)random_below(&h.random, 40);
+    while (left-- > 0 && h.written + 1 < RANDOM_ENTRIES_MAX) {
+        if (!try_append()) {
+            return;
+        }
+        bool mark = random_chance(&h.random, 1, 8);
+        if (mark || random_chance(&h.random, 1, 2)) {
+            if ((mark ? wal_mark(f.wal, 0, &f.err) : wal_sync(f.wal, &f.err)) != ERR_OK) {
+                return;
+            }
+            h.acked = h.written;
+        }
+    }
+}
+
+static void random_crash(void)
+{
+    fake_disk_clear_faults(f.disk);
+    if (random_chance(&h.random, 1, 2)) {
+        fake_disk_power_fail(f.disk, &h.random);
+    } else {
+        fake_disk_kill(f.disk);
+    }
+    fixture_abandon(&f);
+}
+
+static void random_damage(void)
+{
+    const char *path = fixture_segment(1 + random_below(&h.random, f.extent.segment_last));
+    uint64_t at = wal_segment_records_at(FIXTURE_SEGMENT_SIZE);
+    fake_disk_flip_bit(f.disk, path, at + random_below(&h.random, FIXTURE_SEGMENT_SIZE - at), 3);
+    h.damaged = true;
+}
+
+/* How many of the entries written are held, from the first on; -1: something else. */
+static int prefix_held(void)
+{
+    int n = 0;
+    uint64_t at = 1;
+    for (;;) {
+        struct wal_entry entry;
+        size_t got;
+        if (wal_read(f.wal, at, 1, SIZE_MAX, &f.storage, &entry, &got, &f.err) != ERR_OK) {
+            return -1;
+        }
+        if (got == 0) {
+            return n;
+        }
+        if (n >= h.written || entry.index != h.indexes[n] ||
+            !bytes_equal(entry.payload, fixture_payload(&f, entry.index, 0, h.sizes[n]))) {
+            return -1;
+        }
+        at = entry.index + 1;
+        n++;
+    }
+}
+
+static bool random_run(uint64_t seed)
+{
+    h = (struct history){.random = random_seeded(seed)};
+    fixture_init(&f, WAL_LOCAL);
+    bool good = fixture_open(&f) == ERR_OK;
+    for (int cycle = 0; good && cycle < 8; cycle++) {
+        random_work();
+        random_crash();
+        if (cycle == 5) {
+            random_damage();
+        }
+        good = fixture_open(&f) == ERR_OK;
+        int held = good ? prefix_held() : -1;
+        /* Less than what was acknowledged: only with damage, and never silently. */
+        good = held >= h.acked || (held >= 0 && h.damaged &&
+                                   (f.report.stopped_at_damage || f.report.records_torn > 0));
+        good = good && held <= h.written;
+        h.written = held;
+        h.acked = held;
+    }
+    fixture_deinit(&f);
+    return good;
+}
+
+TEST(wal_local, random_crashes_and_a_flipped_bit_leave_a_prefix)
+{
+    const char *rounds = getenv("TIDEMARK_ROUNDS");
+    uint64_t count = rounds != NULL && strcmp(rounds, "full") == 0 ? 20000 : 400;
+    for (uint64_t seed = 1; seed <= count; seed++) {
+        if (!random_run(seed)) {
+            (void)printf("\n    seed %llu: %d written, %d acknowledged: %s",
+                         (unsigned long long)seed, h.written, h.acked, f.err.text);
+            EXPECT(false);
+            return;
+        }
+    }
+    EXPECT(count > 0);
 }

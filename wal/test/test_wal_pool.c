@@ -210,7 +210,9 @@ TEST(wal_pool, only_names_of_spares_are_adopted)
     } cases[] = {
         {"spare-00000001", true},
         {"spare-000000ff", true},
-        {"spare-fffffffe", true},
+        {"spare-7fffffff", true},
+        {"spare-80000000", false}, /* numbers rise from the highest one found */
+        {"spare-fffffffe", false},
         {"spare-ffffffff", false},
         {"spare-00000000", false},
         {"spare-0000001", false},
@@ -250,6 +252,18 @@ TEST(wal_pool, an_adopted_spare_is_not_ready)
     EXPECT(zero_on_platter(&f, "log/spare-00000007"));
     prepare(&f, 2);
     EXPECT(fake_disk_has(f.disk, "log/spare-00000008"));
+    fixture_deinit(&f);
+}
+
+TEST(wal_pool, the_highest_number_that_is_adopted_leaves_room_for_more)
+{
+    struct fixture f;
+    fixture_init(&f);
+    bool adopted = false;
+    REQUIRE_OK(wal_pool_adopt(&f.pool, "spare-7fffffff", &adopted, &f.err));
+    EXPECT(adopted);
+    prepare(&f, 2);
+    EXPECT(fake_disk_has(f.disk, "log/spare-80000000"));
     fixture_deinit(&f);
 }
 

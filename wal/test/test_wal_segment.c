@@ -113,7 +113,7 @@ TEST(wal_segment, another_format_is_newer_and_not_damage)
     }
 }
 
-TEST(wal_segment, an_impossible_size_or_number_is_bad)
+TEST(wal_segment, an_impossible_field_is_bad)
 {
     static const uint64_t sizes[] = {0, 1, 65535, 65537, 98304, UINT64_C(1) << 31, UINT64_MAX};
     uint8_t header[WAL_SEGMENT_HEADER_SIZE];
@@ -125,10 +125,15 @@ TEST(wal_segment, an_impossible_size_or_number_is_bad)
         test_context("size %zu", (size_t)sizes[i]);
         EXPECT_INT(wal_segment_header_decode(header, &h), WAL_RECORD_BAD);
     }
-    wal_segment_header_encode(&sample, header);
-    bytes_put_u64(header + 32, 0);
-    seal(header);
-    EXPECT_INT(wal_segment_header_decode(header, &h), WAL_RECORD_BAD);
+    /* Role, timeline and number begin at 1. */
+    static const size_t fields[][2] = {{6, 2}, {24, 4}, {32, 8}};
+    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
+        wal_segment_header_encode(&sample, header);
+        memset(header + fields[i][0], 0, fields[i][1]);
+        seal(header);
+        test_context("field at %zu", fields[i][0]);
+        EXPECT_INT(wal_segment_header_decode(header, &h), WAL_RECORD_BAD);
+    }
 }
 
 static void encode(void *arg)
@@ -230,6 +235,7 @@ TEST(wal_segment, other_names_are_none_of_a_segment)
         "000000010000000000010000", /* there are only 65,536 in 4 GiB */
         "0000000100000000FFFFFFFF",
         "000000010000000000000000", /* number 0 would make position 0 */
+        "000000000000000000000001", /* timelines begin at 1 */
         "000000010000000000000001.side",
     };
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
