@@ -9,6 +9,7 @@ small and large messages, and reads the health of each node. The last line is
 """
 
 import sys
+import time
 
 try:
     import grpc
@@ -17,7 +18,9 @@ except ImportError as missing:
     print(f"skipped: {missing}")
     sys.exit(0)
 
-LIMIT_S = 20
+LIMIT_S = 60
+TRIES = 100
+PAUSE_S = 0.1
 KIB = 1024
 MIB = 1024 * KIB
 
@@ -100,6 +103,20 @@ def learn(channel, symbols):
 # --- the services, as reflection describes them ---
 
 
+def patiently(make_call):
+    """Again while the node says "not now": the lead may move on a busy machine.
+
+    All calls here may be made twice: they have a request id or say "if it is not there"."""
+    for _ in range(TRIES):
+        try:
+            return make_call()
+        except grpc.RpcError as error:
+            if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.ABORTED):
+                raise
+            time.sleep(PAUSE_S)
+    return make_call()
+
+
 class Service:
     """Calls by name: service.Write(database=..., ...)."""
 
@@ -110,14 +127,19 @@ class Service:
             request, answer = make(method.input_type), make(method.output_type)
             proto = descriptor_pb2.MethodDescriptorProto()
             method.CopyToProto(proto)
-            kind = channel.unary_stream if proto.server_streaming else channel.unary_unary
+            streams = proto.server_streaming
+            kind = channel.unary_stream if streams else channel.unary_unary
             call = kind(f"/{name}/{method.name}", request_serializer=request.SerializeToString,
                         response_deserializer=answer.FromString)
-            setattr(self, method.name, self.calling(call, request))
+            setattr(self, method.name, self.calling(call, request, list if streams else None))
 
     @staticmethod
-    def calling(call, request):
-        return lambda **values: call(request(**values), timeout=LIMIT_S)
+    def calling(call, request, collect):
+        def once(values):
+            answer = call(request(**values), timeout=LIMIT_S)
+            return collect(answer) if collect else answer
+
+        return lambda **values: patiently(lambda: once(values))
 
 
 def check(fact, what):

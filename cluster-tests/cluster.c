@@ -39,7 +39,7 @@ struct node {
     struct port client_port, peer_port;
     struct process process;
     bool expected; /* to run */
-    struct node_client client;
+    struct node_client client, patient;
 };
 
 struct cluster {
@@ -95,6 +95,9 @@ static void open_node(struct cluster *c, size_t i)
     struct err e;
     n->client = (struct node_client){.blocking = c->blocking, .timeout_ms = CALL_LIMIT_MS};
     REQUIRE_OK(grpc_channel_open(&options, &n->client.channel, &e));
+    n->patient = n->client;
+    n->patient.timeout_ms = CLUSTER_WAIT_MS;
+    n->patient.patience_ms = CLUSTER_WAIT_MS;
 }
 
 struct cluster *cluster_open(const struct cluster_options *options)
@@ -161,6 +164,11 @@ struct workdir *cluster_workdir(struct cluster *c)
 struct node_client *cluster_client(struct cluster *c, size_t node)
 {
     return &node_of(c, node)->client;
+}
+
+struct node_client *cluster_patient(struct cluster *c, size_t node)
+{
+    return &node_of(c, node)->patient;
 }
 
 struct process *cluster_process(struct cluster *c, size_t node)

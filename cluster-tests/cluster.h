@@ -40,6 +40,8 @@ struct random *cluster_random(struct cluster *c);
 struct grpc_blocking *cluster_blocking(struct cluster *c);
 struct workdir *cluster_workdir(struct cluster *c);
 struct node_client *cluster_client(struct cluster *c, size_t node);
+/* The same, patient: for what may be done twice and must succeed, whoever leads meanwhile. */
+struct node_client *cluster_patient(struct cluster *c, size_t node);
 struct process *cluster_process(struct cluster *c, size_t node);
 const char *cluster_name(const struct cluster *c, size_t node);           /* "n1" for node 0 */
 const char *cluster_client_address(const struct cluster *c, size_t node); /* "127.0.0.1:port" */
@@ -91,6 +93,10 @@ size_t cluster_leader(struct cluster *c);
 bool cluster_status(struct cluster *c, size_t node, struct node_status *out);
 /* Asks until it answers. */
 struct node_status cluster_wait_status(struct cluster *c, size_t node);
+/* An Admin method of the leader that changes members or the lead; made again, while
+ * the lead moves or a call takes long, until 'done' is true. */
+void cluster_change(struct cluster *c, const char *method, size_t node, cluster_condition *done,
+                    void *context);
 /* All running nodes have the same state at the same index. It must stand still:
  * while the work of cluster_on_turn() writes, that they meet at one index is luck. */
 void cluster_expect_equal_state(struct cluster *c);

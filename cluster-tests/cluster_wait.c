@@ -194,6 +194,29 @@ size_t cluster_wait_leader(struct cluster *c)
     return s.leader;
 }
 
+static bool may_be_tried_again(enum err_code code)
+{
+    return code == ERR_OK || code == ERR_UNAVAILABLE || code == ERR_UNKNOWN_OUTCOME ||
+           code == ERR_DEADLINE;
+}
+
+void cluster_change(struct cluster *c, const char *method, size_t node, cluster_condition *done,
+                    void *context)
+{
+    struct err e = {0};
+    uint64_t end_us = process_now_us() + UINT64_C(1000) * CLUSTER_WAIT_MS;
+    enum err_code code = ERR_OK;
+    size_t leader = cluster_wait_leader(c);
+    while (!done(c, context)) {
+        if (!may_be_tried_again(code) || process_now_us() > end_us) {
+            cluster_fail(c, "%s %s: %s", method, cluster_name(c, node), e.text);
+        }
+        code = node_change(cluster_client(c, leader), method, cluster_name(c, node), &e);
+        cluster_turn(c, TURN_MS);
+        leader = cluster_wait_leader(c);
+    }
+}
+
 /* --- state hashes --- */
 
 struct hashes {

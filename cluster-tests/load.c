@@ -3,12 +3,14 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
 #include "base/mem.h"
 #include "cluster-tests/register.h"
 #include "proto/wire.h"
+#include "testkit/test.h"
 
 enum {
     WRITERS = 8,
@@ -24,6 +26,7 @@ enum {
     LARGE_ONE_IN = 200,
     AGAIN_ONE_IN = 4,
     SCAN_LIMIT_MS = 30000,
+    GAPS_MAX = 1000,
 };
 
 _Static_assert((int)DEPTH_MAX < (int)LIMIT_SESSION_ANSWERS, "every open write's answer is kept");
@@ -66,6 +69,8 @@ struct load {
     bool closing;
     uint64_t last_ack_us;
     uint64_t gap_us;
+    uint64_t gaps_ms[GAPS_MAX];
+    size_t gap_count;
     uint64_t faults;
     char fault[256]; /* the first */
     struct writer writers[WRITERS_MAX];
@@ -442,17 +447,29 @@ void load_close(struct load *l)
     mem_free(l);
 }
 
-void load_run(struct load *l, uint64_t acks)
+/* Until 'count' has grown by so many; it must not stand still for long. */
+static void run_until(struct load *l, uint64_t (*count)(const struct load *l), uint64_t more,
+                      const char *what)
 {
-    uint64_t want = load_acks(l) + acks;
-    uint64_t end_us = process_now_us() + UINT64_C(1000) * CLUSTER_WAIT_MS;
-    while (load_acks(l) < want) {
-        if (process_now_us() > end_us) {
-            cluster_fail(l->cluster, "%" PRIu64 " of %" PRIu64 " writes acknowledged after %u ms",
-                         acks - (want - load_acks(l)), acks, (unsigned)CLUSTER_WAIT_MS);
+    uint64_t begin = count(l);
+    uint64_t seen = begin;
+    uint64_t seen_us = process_now_us();
+    while (count(l) < begin + more) {
+        if (count(l) > seen) {
+            seen = count(l);
+            seen_us = process_now_us();
+        }
+        if (process_now_us() > seen_us + UINT64_C(1000) * CLUSTER_WAIT_MS) {
+            cluster_fail(l->cluster, "%" PRIu64 " of %" PRIu64 " %s, and none for %u ms",
+                         seen - begin, more, what, (unsigned)CLUSTER_WAIT_MS);
         }
         cluster_turn(l->cluster, 5);
     }
+}
+
+void load_run(struct load *l, uint64_t acks)
+{
+    run_until(l, load_acks, acks, "writes acknowledged");
 }
 
 uint64_t load_acks(const struct load *l)
@@ -472,9 +489,40 @@ uint64_t load_gap_ms(const struct load *l)
     return (open_us > l->gap_us ? open_us : l->gap_us) / 1000;
 }
 
+uint64_t load_gap_end(struct load *l)
+{
+    CHECK(l->gap_count < GAPS_MAX);
+    uint64_t gap_ms = load_gap_ms(l);
+    l->gaps_ms[l->gap_count++] = gap_ms;
+    return gap_ms;
+}
+
+static int compare_rising(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a;
+    uint64_t y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y ? 1 : 0;
+}
+
+void load_expect_gaps(struct load *l, const char *title, uint64_t limit_ms)
+{
+    REQUIRE(l->gap_count > 0);
+    qsort(l->gaps_ms, l->gap_count, sizeof l->gaps_ms[0], compare_rising);
+    uint64_t median_ms = l->gaps_ms[l->gap_count / 2];
+    (void)printf("%s, %zu times: no write for %" PRIu64 " ms at the median, %" PRIu64
+                 " ms at most\n",
+                 title, l->gap_count, median_ms, l->gaps_ms[l->gap_count - 1]);
+    EXPECT(median_ms <= limit_ms);
+}
+
 uint64_t load_reads(const struct load *l)
 {
     return l->reg == NULL ? 0 : reg_reads(l->reg);
+}
+
+void load_wait_reads(struct load *l, uint64_t reads)
+{
+    run_until(l, load_reads, reads, "reads answered");
 }
 
 /* --- checking --- */

@@ -38,7 +38,8 @@ struct load_options {
 struct load *load_open(struct cluster *c, const struct load_options *options);
 void load_close(struct load *l);
 
-/* Runs until so many more writes are acknowledged. */
+/* Runs until so many more writes are acknowledged. Fails the test when none is for
+ * CLUSTER_WAIT_MS; how long all of them take is the machine's affair. */
 void load_run(struct load *l, uint64_t acks);
 /* No new writes; waits until all open ones are answered, at most limit_ms (then unknown). */
 void load_drain(struct load *l, unsigned limit_ms);
@@ -49,8 +50,14 @@ uint64_t load_acks(const struct load *l);
 /* Longest time without an acknowledgement from now on. */
 void load_gap_begin(struct load *l);
 uint64_t load_gap_ms(const struct load *l);
+/* The same, and remembers it for load_expect_gaps(). */
+uint64_t load_gap_end(struct load *l);
+/* Prints the gaps and expects their median to be within the limit: one round may
+ * meet a machine that is busy with something else, half of them may not. */
+void load_expect_gaps(struct load *l, const char *title, uint64_t limit_ms);
 /* Reads of the register that were answered. */
 uint64_t load_reads(const struct load *l);
+void load_wait_reads(struct load *l, uint64_t reads); /* so many more, as load_run() */
 
 /* Drains, then scans the whole table on every running node, linearizably, and
  * fails the test if anything acknowledged is lost, wrong, or was never written,

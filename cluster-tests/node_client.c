@@ -12,20 +12,37 @@
 
 /* --- calls --- */
 
-static enum err_code call(struct node_client *c, const char *service, const char *method,
-                          struct bytes request, struct buf *reply, struct err *e)
+enum { PAUSE_MS = 20 };
+
+static enum err_code call_once(struct node_client *c, const char *path, struct bytes request,
+                               struct buf *reply, struct err *e)
 {
-    char path[128];
-    struct buf ignored = {0};
-    (void)snprintf(path, sizeof path, "/tidemark.v1.%s/%s", service, method);
     struct grpc_call_request r = {
         .path = path,
         .message = request,
         .deadline_ms = grpc_blocking_now_ms(c->blocking) + c->timeout_ms,
     };
-    enum err_code code = grpc_client_call_sync(c->blocking, c->channel, &r,
-                                               reply == NULL ? &ignored : reply, &c->outcome, e);
-    buf_deinit(&ignored);
+    return grpc_client_call_sync(c->blocking, c->channel, &r, reply, &c->outcome, e);
+}
+
+static enum err_code call(struct node_client *c, const char *service, const char *method,
+                          struct bytes request, struct buf *reply, struct err *e)
+{
+    char path[128];
+    struct buf answer = {0};
+    uint64_t end_ms = grpc_blocking_now_ms(c->blocking) + c->patience_ms;
+    (void)snprintf(path, sizeof path, "/tidemark.v1.%s/%s", service, method);
+    enum err_code code = call_once(c, path, request, &answer, e);
+    while ((code == ERR_UNAVAILABLE || code == ERR_UNKNOWN_OUTCOME) &&
+           grpc_blocking_now_ms(c->blocking) < end_ms) {
+        grpc_blocking_step(c->blocking, PAUSE_MS);
+        buf_reset(&answer);
+        code = call_once(c, path, request, &answer, e);
+    }
+    if (reply != NULL) {
+        buf_put_bytes(reply, buf_bytes(&answer));
+    }
+    buf_deinit(&answer);
     return code;
 }
 

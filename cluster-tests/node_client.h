@@ -50,6 +50,8 @@ struct node_client {
     struct grpc_blocking *blocking; /* borrowed */
     struct grpc_channel *channel;   /* borrowed */
     unsigned timeout_ms;            /* of each call */
+    unsigned patience_ms;           /* a call that failed "not now", or whose outcome is unknown,
+                                     * is made again for so long. 0: once */
     struct grpc_outcome outcome;    /* of the last call */
 };
 

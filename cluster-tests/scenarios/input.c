@@ -74,7 +74,7 @@ TEST(input, wrong_settings_are_refused_with_the_reason)
         struct err e = {0};
         test_context("%s=%s", cases[i].name, cases[i].value);
         enum err_code code =
-            node_setting_set(cluster_client(c, i % 3), cases[i].name, cases[i].value, &e);
+            node_setting_set(cluster_patient(c, i % 3), cases[i].name, cases[i].value, &e);
         EXPECT(code != ERR_OK);
         EXPECT_STR(err_name(code), err_name(cases[i].code));
         EXPECT_CONTAINS(e.text, cases[i].part);
@@ -143,7 +143,7 @@ TEST(input, wrong_writes_are_refused_with_the_reason)
         test_context("%s", cases[i].what);
         put_wrong(&cases[i], &request);
         enum err_code code =
-            node_data(cluster_client(c, i % 3), "Write", buf_bytes(&request), NULL, &e);
+            node_data(cluster_patient(c, i % 3), "Write", buf_bytes(&request), NULL, &e);
         EXPECT(code == ERR_INVALID || code == ERR_NOT_FOUND || code == ERR_RANGE);
         EXPECT_CONTAINS(e.text, cases[i].part);
         buf_deinit(&request);

@@ -44,15 +44,9 @@ static void kill_some(struct cluster *c)
 
 static void set_interval(struct cluster *c, const char *interval)
 {
-    struct err e = {0};
-    uint64_t end_us = process_now_us() + UINT64_C(1000) * CLUSTER_WAIT_MS;
-    while (node_setting_set(cluster_client(c, cluster_wait_healthy(c)),
-                            "ts.wal.checkpoint_interval", interval, &e) != ERR_OK) {
-        if (process_now_us() > end_us) {
-            cluster_fail(c, "checkpoint_interval: %s", e.text);
-        }
-        cluster_turn(c, 10);
-    }
+    struct err e;
+    EXPECT_OK(node_setting_set(cluster_patient(c, cluster_wait_healthy(c)),
+                               "ts.wal.checkpoint_interval", interval, &e));
 }
 
 static void run_rounds(struct cluster *c, const struct load_options *options, const char *title)

@@ -64,6 +64,23 @@ TEST(cluster, states_are_compared_only_when_nobody_writes)
     cluster_close(c);
 }
 
+TEST(cluster, a_patient_client_waits_for_a_node_that_starts)
+{
+    struct cluster_options options = {.name = "harness"};
+    struct cluster *c = cluster_open(&options);
+    struct node_status s;
+    struct err e;
+    EXPECT_ERR(node_status_get(cluster_client(c, 0), &s, &e), ERR_UNAVAILABLE);
+    cluster_start_all(c);
+    EXPECT_OK(node_status_get(cluster_patient(c, 0), &s, &e));
+    EXPECT_STR(s.name, "n1");
+    cluster_kill(c, 0);
+    struct node_client patient = *cluster_patient(c, 0);
+    patient.patience_ms = 1; /* it ends */
+    EXPECT_ERR(node_status_get(&patient, &s, &e), ERR_UNAVAILABLE);
+    cluster_close(c);
+}
+
 TEST(cluster, shows_what_a_refused_start_says)
 {
     struct cluster_options options = {.name = "harness"};
