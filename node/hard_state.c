@@ -8,7 +8,6 @@
 #include "io/io_twin.h"
 
 enum {
-    MAGIC = 0x53484d54, /* "TMHS" */
     FLAG_FORMED = 1,
     FLAG_REMOVED = 1,
     /* Everything at its largest, with room for the sizes of blobs. */
@@ -263,8 +262,8 @@ enum err_code hard_state_create(struct io *io, const char *dir,
     f->state.directory_id = draw(io);
     memcpy(f->state.name, fresh->name, size + 1);
     hard_state_encode(&f->state, &f->scratch);
-    enum err_code code =
-        io_twin_create(io, dir, "hard-state", MAGIC, buf_bytes(&f->scratch), &f->twin, e);
+    enum err_code code = io_twin_create(io, dir, "hard-state", HARD_STATE_MAGIC,
+                                        buf_bytes(&f->scratch), &f->twin, e);
     if (code != ERR_OK) {
         hard_state_close(f);
         return code;
@@ -277,7 +276,7 @@ enum err_code hard_state_open(struct io *io, const char *dir, struct hard_state_
                               struct err *e)
 {
     struct hard_state_file *f = file_new(io);
-    enum err_code code = io_twin_open(io, dir, "hard-state", MAGIC, &f->twin, e);
+    enum err_code code = io_twin_open(io, dir, "hard-state", HARD_STATE_MAGIC, &f->twin, e);
     if (code == ERR_OK) {
         code = hard_state_decode(io_twin_payload(f->twin), &f->state, e);
     }

@@ -80,6 +80,8 @@ struct hard_state {
     struct hard_state_seen seen[HARD_STATE_SEEN_MAX];
 };
 
+enum { HARD_STATE_MAGIC = 0x53484d54 }; /* "TMHS", of the twin hard-state (io/io_twin.h) */
+
 struct hard_state_file;
 
 struct hard_state_fresh {

@@ -175,6 +175,7 @@ static void work_open(struct job *job)
         .log = m->log,
         .dir = storage_tsdb_dir(m->storage),
         .checkpoint_index = m->control.checkpoint_index,
+        .forget_sessions = is_weakened(m->weaken, WEAKEN_SESSIONS),
     };
     o->code = tsdb_open(&options, &o->db, &o->err);
 }
@@ -288,6 +289,7 @@ static void copy_options(struct member *m, const struct member_options *o)
     }
     m->wal_level_new = o->wal_level;
     m->log_keep = o->log_keep != 0 ? o->log_keep : MEMBER_TRAILING_ENTRIES;
+    m->weaken = o->weaken;
     m->random = random_seeded(o->seed);
 }
 
@@ -396,7 +398,14 @@ static bool is_checkpoint_due(const struct member *m)
 {
     bool alone = m->state == MEMBER_LOCAL ||
                  (member_is_leader(m) && configuration_voters(&m->configuration) == 1);
-    return alone && m->applied_index > m->control.checkpoint_index;
+    return !is_weakened(m->weaken, WEAKEN_CLEAN_STOP) && alone &&
+           m->applied_index > m->control.checkpoint_index;
+}
+
+static bool must_hand_over(const struct member *m)
+{
+    return member_is_leader(m) && configuration_voters(&m->configuration) > 1 &&
+           !is_weakened(m->weaken, WEAKEN_CLEAN_STOP);
 }
 
 void member_stop(struct member *m, uint64_t deadline_ms)
@@ -407,7 +416,7 @@ void member_stop(struct member *m, uint64_t deadline_ms)
     m->stop_asked = true;
     m->stop_by_ms = deadline_ms;
     member_say(m, "stopping");
-    if (member_is_leader(m) && configuration_voters(&m->configuration) > 1) {
+    if (must_hand_over(m)) {
         struct event ev = {.type = EVENT_TRANSFER};
         (void)member_raft_step(m, &ev, NULL);
     }
@@ -431,7 +440,7 @@ static bool somebody_waits(const struct member *m)
 /* Nothing is open that a clean stop should wait for. */
 static bool is_drained(const struct member *m)
 {
-    bool leading = member_is_leader(m) && configuration_voters(&m->configuration) > 1;
+    bool leading = must_hand_over(m);
     return !leading && !somebody_waits(m) && m->applying == NULL && !m->checkpoint_running &&
            !is_checkpoint_due(m);
 }
@@ -507,7 +516,7 @@ void member_time(struct member *m, uint64_t now_ms)
 static void check_disk(struct member *m)
 {
     bool takes_part = m->state == MEMBER_RUNNING || (m->state == MEMBER_LOCAL && m->local_ready);
-    if (takes_part && m->log_jobs_out > 0 &&
+    if (takes_part && !is_weakened(m->weaken, WEAKEN_HANGS) && m->log_jobs_out > 0 &&
         m->now_ms >= m->log_progress_ms + MEMBER_DISK_HANG_MS) {
         member_fail(m,
                     "the disk of %s has not finished a write for %u ms: the node can't tell "

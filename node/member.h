@@ -69,6 +69,7 @@ struct member_options {
     unsigned wal_level;       /* of a new directory that founds alone: 0..3 */
     uint64_t log_keep;        /* entries kept below a checkpoint for slow followers; 0: 1,024 */
     uint64_t seed;            /* of election timeouts and random waits */
+    unsigned weaken;          /* rules that a test takes out (member_weaken.h); 0 in production */
 };
 
 enum member_state {

@@ -110,6 +110,7 @@ static bool choose_copy(struct member *m, struct apply_batch *b)
     bool metadata = false;
     unsigned level = m->settings.wal_level;
     b->copy_metadata_only = level == WAL_LEVEL_OFF || level == WAL_LEVEL_BYRL || !m->formed;
+    b->copy_metadata_only &= !is_weakened(m->weaken, WEAKEN_COPIES);
     for (size_t i = 0; i < b->count; i++) {
         any |= wants_copy(b, b->entries[i]);
         metadata |= is_metadata(b->entries[i]);
@@ -336,7 +337,7 @@ static void take_batch(struct member *m, struct apply_batch *b)
     if (m->replica != NULL) {
         struct event ev = {.type = EVENT_APPLIED, .index = m->applied_index};
         struct err e;
-        if (member_raft_step(m, &ev, &e) != ERR_OK) {
+        if (member_raft_step(m, &ev, &e) != ERR_OK && !is_weakened(m->weaken, WEAKEN_APPLY)) {
             member_fail(m, "applied %" PRIu64 ": %s", m->applied_index, e.text);
         }
     }

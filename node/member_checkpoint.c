@@ -61,6 +61,10 @@ static void fail_checkpoint(struct member *m, struct checkpoint_job *c)
 {
     /* Memory is frozen and the next checkpoint waits for this one: a node that
      * can't write its parts can't go on (D4). */
+    if (is_weakened(m->weaken, WEAKEN_FAIL_STOP)) {
+        mem_free(c);
+        return;
+    }
     member_fail(m, "checkpoint: %s", c->err.text);
     mem_free(c);
 }
@@ -91,7 +95,7 @@ static void reply_checkpoints(struct member *m, uint64_t index)
 static void tell_replica(struct member *m)
 {
     uint64_t index = m->control.checkpoint_index;
-    uint64_t cut = member_checkpoint_majority(m);
+    uint64_t cut = is_weakened(m->weaken, WEAKEN_CUTS) ? index : member_checkpoint_majority(m);
     uint64_t trailing = index > m->log_keep ? index - m->log_keep : 0;
     struct event ev = {
         .type = EVENT_CHECKPOINT,

@@ -23,6 +23,7 @@
 #include "node/founding_wire.h"
 #include "node/log_map.h"
 #include "node/member.h"
+#include "node/member_weaken.h"
 #include "node/storage.h"
 #include "proto/tidemark/peer/v1/peer.pb-c.h"
 #include "raft/repair.h"
@@ -125,6 +126,7 @@ struct member {
     size_t peer_address_count;
     unsigned wal_level_new;
     uint64_t log_keep;
+    unsigned weaken; /* member_weaken.h */
     struct random random;
 
     struct hard_state hard;  /* as last given to the log lane */

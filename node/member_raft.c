@@ -204,6 +204,15 @@ static void free_loaded(struct member *m)
     m->loaded_ready = false;
 }
 
+/* What a node does that trusts its own log (safety.md D1). */
+static void apply_loaded(struct member *m)
+{
+    for (size_t i = 0; i < m->loaded_count; i++) {
+        member_apply_push(m, m->loaded[i]);
+    }
+    m->loaded_count = 0;
+}
+
 void member_raft_try_start(struct member *m)
 {
     if (m->state != MEMBER_STARTING || !m->loaded_ready || !gate_is_open(m)) {
@@ -230,6 +239,9 @@ void member_raft_try_start(struct member *m)
     }
     struct err e;
     enum err_code code = replica_start(&options, &state, m->now_ms, &m->replica, &m->actions, &e);
+    if (code == ERR_OK && is_weakened(m->weaken, WEAKEN_APPLY)) {
+        apply_loaded(m);
+    }
     free_loaded(m);
     m->gate_ready = false;
     if (code != ERR_OK) {
@@ -267,6 +279,9 @@ static void work_vote(struct job *job)
 {
     struct vote_job *v = (struct vote_job *)job;
     struct err e;
+    if (is_weakened(v->member->weaken, WEAKEN_VOTES)) {
+        return;
+    }
     if (storage_failed(v->member->storage) == NULL &&
         storage_put_hard(v->member->storage, &v->hard, &e) != ERR_OK) {
         (void)storage_fail(v->member->storage, &e);
@@ -326,7 +341,7 @@ static void work_append(struct job *job)
     struct err e;
     if (wal_append(storage_wal(s, STORAGE_RAFT), records, a->count, a->commit, &e) != ERR_OK) {
         (void)storage_fail(s, &e);
-    } else {
+    } else if (!is_weakened(a->member->weaken, WEAKEN_APPENDS)) {
         storage_want_sync(s, STORAGE_RAFT);
     }
     mem_free(records);
@@ -609,7 +624,8 @@ static void leader_gone_tick(struct member *m)
 
 void member_peer_dead(struct member *m, uint64_t peer_id)
 {
-    if (m->replica == NULL || m->now_ms < m->leader_gone_again_ms) {
+    if (m->replica == NULL || m->now_ms < m->leader_gone_again_ms ||
+        is_weakened(m->weaken, WEAKEN_LEADER_GONE)) {
         return;
     }
     struct replica_status status = replica_status(m->replica);

@@ -209,7 +209,7 @@ static void wipe_one(struct world *w)
     node_crash(n, false);
     w->counts.crashes++;
     if (roll_back) {
-        fake_disk_restore(n->disk, n->image);
+        node_restore(n, n->image);
         world_say(w, "%s: an old image of its disk is put back", n->name);
         w->counts.rollbacks++;
     } else {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/limits.h"
 #include "base/mem.h"
 #include "sim/world.h"
 
@@ -30,6 +31,7 @@ static void check_leader(struct node *n, const struct member_status *s)
     if (*leader == 0) {
         *leader = s->directory_id;
         w->counts.elections++;
+        world_trace(w, n->number, s->replica.term, s->directory_id);
         world_say(w, "%s leads term %" PRIu64, n->name, s->replica.term);
     } else if (*leader != s->directory_id) {
         world_fail(w, "two leaders in term %" PRIu64 ": %s is the second", s->replica.term,
@@ -48,6 +50,10 @@ static void check_applied(struct node *n)
     if (index == 0) {
         return; /* nothing yet */
     }
+    if (index != n->applied_index) {
+        n->applied_index = index;
+        world_trace(w, n->number, index, tsdb_applied_term(db));
+    }
     uint64_t *term = slot_of(&w->term_of_index, &w->applied_count, index);
     if (*term == 0) {
         *term = tsdb_applied_term(db);
@@ -55,6 +61,28 @@ static void check_applied(struct node *n)
     } else if (*term != tsdb_applied_term(db)) {
         world_fail(w, "%s applied entry %" PRIu64 " of term %" PRIu64 ", others that of %" PRIu64,
                    n->name, index, tsdb_applied_term(db), *term);
+    }
+}
+
+/* Nothing leaves a log before a majority holds it in a checkpoint (safety.md E3). */
+static void check_cut(struct node *n, const struct member_status *s)
+{
+    struct world *w = n->world;
+    n->checkpoint_index = s->checkpoint_index;
+    uint64_t held[WORLD_NODES_MAX];
+    for (size_t i = 0; i < w->node_count; i++) { /* rising */
+        size_t k = i;
+        for (; k > 0 && held[k - 1] > w->nodes[i].checkpoint_index; k--) {
+            held[k] = held[k - 1];
+        }
+        held[k] = w->nodes[i].checkpoint_index;
+    }
+    uint64_t majority = held[(w->node_count - 1) / 2];
+    w->cut_max = majority > w->cut_max ? majority : w->cut_max;
+    const struct wal *log = storage_wal(n->storage, STORAGE_RAFT);
+    if (log != NULL && wal_index_first(log) > w->cut_max + 1) {
+        world_fail(w, "%s has cut its log up to %" PRIu64 ", a majority holds checkpoint %" PRIu64,
+                   n->name, wal_index_first(log) - 1, w->cut_max);
     }
 }
 
@@ -87,6 +115,7 @@ void check_step(struct node *n)
         check_leader(n, &s);
     }
     check_applied(n);
+    check_cut(n, &s);
     note_repaired(n, &s);
 }
 
@@ -106,6 +135,35 @@ bool check_is_converged(struct world *w)
         }
     }
     return true;
+}
+
+/* The local WAL of level byrl holds metadata alone (safety.md D2). */
+static void check_copies(struct node *n)
+{
+    struct wal *local = storage_wal(n->storage, STORAGE_LOCAL);
+    if (local == NULL) {
+        return;
+    }
+    struct buf storage = {0};
+    struct err e;
+    for (uint64_t index = wal_index_first(local);;) {
+        struct wal_entry record;
+        size_t count = 0;
+        buf_reset(&storage);
+        if (wal_read(local, index, 1, LIMIT_ENTRY_SIZE_MAX, &storage, &record, &count, &e) !=
+            ERR_OK) {
+            world_fail(n->world, "%s: local WAL: %s", n->name, e.text);
+        }
+        if (count == 0) {
+            break;
+        }
+        if (record.type == WAL_COMMAND) {
+            world_fail(n->world, "%s: the local WAL holds a write, entry %" PRIu64, n->name,
+                       record.index);
+        }
+        index = record.index + 1;
+    }
+    buf_deinit(&storage);
 }
 
 static struct hash128 state_hash(struct node *n)
@@ -144,6 +202,9 @@ void check_end(struct world *w)
         w->verbose = true;
         say_state(w);
         return;
+    }
+    for (size_t i = 0; i < w->node_count; i++) {
+        check_copies(&w->nodes[i]);
     }
     struct hash128 first = state_hash(&w->nodes[0]);
     for (size_t i = 1; i < w->node_count; i++) {

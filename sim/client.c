@@ -200,7 +200,7 @@ static void propose(struct client *c, enum command_kind kind, const struct buf *
         return;
     }
     struct command command = {.kind = kind, .body = buf_bytes(body)};
-    if (kind == COMMAND_WRITE) {
+    if (kind == COMMAND_WRITE && (c->world->weaken & WORLD_WEAKEN_ANSWERS) == 0) {
         command.session = c->session;
         command.sequence = c->sequence;
         command.sequence_open = c->sequence;
@@ -413,6 +413,7 @@ static void take_other(struct client *c)
 static void take_answer(struct client *c)
 {
     c->answered = false;
+    world_trace(c->world, WORLD_NODES_MAX + c->number, c->operation, c->result_index);
     world_say(c->world, "client %zu: task %d operation %" PRIu64 " at %s: %s index %" PRIu64,
               c->number, (int)c->task, c->operation, c->node->name, err_name(c->code),
               c->result_index);

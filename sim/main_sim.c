@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* simulator [--first N] [--seeds N] [--share I/N] [--verbose]: runs seeds one after
+/* simulator [--first N] [--seeds N] [--share I/N] [--weaken RULE] [--verbose]: runs seeds one after
  * the other (of N shares the I-th), ends with the totals; the first violation ends
- * the run. TIDEMARK_SIM_SEEDS in the environment stands for a missing --seeds. */
+ * the run. --weaken takes a rule out (member_weaken.h): some seed should fail.
+ * TIDEMARK_SIM_SEEDS in the environment stands for a missing --seeds. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,6 +57,7 @@ struct arguments {
     uint64_t seeds;
     uint64_t share;
     uint64_t shares;
+    unsigned weaken;
     bool verbose;
 };
 
@@ -76,6 +78,8 @@ static bool parse(int argc, char **argv, struct arguments *a)
             a->first = number_of(value);
         } else if (strcmp(argv[i], "--seeds") == 0) {
             seeds = value;
+        } else if (strcmp(argv[i], "--weaken") == 0 && world_weaken_named(value) != 0) {
+            a->weaken |= world_weaken_named(value);
         } else if (strcmp(argv[i], "--share") == 0 && strchr(value, '/') != NULL) {
             a->shares = number_of(strchr(value, '/') + 1);
             *strchr(value, '/') = '\0';
@@ -94,13 +98,14 @@ int main(int argc, char **argv)
     struct arguments a;
     if (!parse(argc, argv, &a)) {
         (void)fprintf(stderr, "usage: simulator [--first N] [--seeds N] [--share I/N] "
-                              "[--verbose]\n");
+                              "[--weaken RULE] [--verbose]\n");
         return 2;
     }
     struct world_counts total = {0};
     uint64_t run = 0;
     for (uint64_t seed = a.first + a.share; seed < a.first + a.seeds; seed += a.shares) {
-        struct world *w = world_create(seed, a.verbose);
+        struct world_options options = {.seed = seed, .weaken = a.weaken, .verbose = a.verbose};
+        struct world *w = world_create(&options);
         world_run(w);
         add(&total, &w->counts);
         world_destroy(w);

@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "io/io_twin.h"
 #include "sim/world.h"
 
 #define HELLO_US (2 * WORLD_SECOND)
@@ -303,8 +304,51 @@ static void open_member(struct node *n)
         .wal_level = WAL_LEVEL_BYRL,
         .log_keep = w->log_keep,
         .seed = random_u64(&w->random),
+        .weaken = w->weaken,
     };
     n->member = member_open(&options, now_ms(n));
+}
+
+/* What a node without repair does (safety.md C): everything after the damage is lost. */
+static void cut_at_hole(struct node *n)
+{
+    struct wal *w = storage_wal(n->storage, STORAGE_RAFT);
+    uint64_t checkpoint = storage_control(n->storage)->checkpoint_index;
+    size_t count = 0;
+    const struct wal_hole *holes = w != NULL ? wal_holes(w, &count) : NULL;
+    size_t i = 0;
+    while (i < count && holes[i].index <= checkpoint) {
+        i++;
+    }
+    struct err e;
+    if (i < count && wal_drop(w, holes[i].index, checkpoint, &e) != ERR_OK) {
+        world_fail(n->world, "%s: the log can't be cut: %s", n->name, e.text);
+    }
+}
+
+static void open_directory(struct node *n)
+{
+    struct storage_options options = {
+        .io = fake_disk_io(n->disk),
+        .log = n->world->verbose ? &n->log : NULL,
+        .dir = "/data",
+        .name = n->name,
+        .segment_size = WORLD_SEGMENT_SIZE,
+        .recovery_mode = -1,
+    };
+    struct err e;
+    if (storage_open(&options, &n->storage, &e) != ERR_OK) {
+        world_fail(n->world, "%s does not start: %s", n->name, e.text);
+    }
+}
+
+static void close_directory(struct node *n)
+{
+    struct err e;
+    if (storage_close(n->storage, false, &e) != ERR_OK) {
+        world_fail(n->world, "%s: a crash wrote something: %s", n->name, e.text);
+    }
+    n->storage = NULL;
 }
 
 void node_start(struct node *n)
@@ -312,22 +356,17 @@ void node_start(struct node *n)
     struct world *w = n->world;
     CHECK(!n->up);
     set_clocks(n);
-    struct storage_options options = {
-        .io = fake_disk_io(n->disk),
-        .log = w->verbose ? &n->log : NULL,
-        .dir = "/data",
-        .name = n->name,
-        .segment_size = WORLD_SEGMENT_SIZE,
-        .recovery_mode = -1,
-    };
-    struct err e;
     world_say(w, "%s starts", n->name);
-    if (storage_open(&options, &n->storage, &e) != ERR_OK) {
-        world_fail(w, "%s does not start: %s", n->name, e.text);
+    open_directory(n);
+    if ((w->weaken & WORLD_WEAKEN_REPAIR) != 0) {
+        cut_at_hole(n);
     }
     n->up = true;
     n->stopped = false;
     n->incarnation++;
+    n->checkpoint_index = storage_control(n->storage)->checkpoint_index;
+    n->applied_index = 0;
+    world_trace(w, n->number, n->incarnation, storage_hard(n->storage)->directory_id);
     n->restart_us = 0;
     for (size_t i = 0; i < LANE_COUNT; i++) {
         n->lane_free_us[i] = w->now_us;
@@ -374,11 +413,8 @@ static void end_process(struct node *n)
         member_close(n->member);
         n->member = NULL;
     }
-    struct err e;
-    if (storage_close(n->storage, false, &e) != ERR_OK) {
-        world_fail(w, "%s: a crash wrote something: %s", n->name, e.text);
-    }
-    n->storage = NULL;
+    n->hard = *storage_hard(n->storage);
+    close_directory(n);
     memset(n->links, 0, sizeof n->links);
     memset(n->dial, 0, sizeof n->dial);
     n->up = false;
@@ -399,11 +435,67 @@ void node_crash(struct node *n, bool power)
     }
 }
 
+/* Makes the directory on the disk look like the one that was there before: its id,
+ * and its starts. Nothing tells then that the rest is missing or old. */
+static void forge_identity(struct node *n)
+{
+    struct io *io = fake_disk_io(n->disk);
+    struct hard_state hard;
+    struct io_twin *twin = NULL;
+    struct buf bytes = {0};
+    struct err e;
+    if (io_twin_open(io, "/data", "hard-state", HARD_STATE_MAGIC, &twin, &e) != ERR_OK ||
+        hard_state_decode(io_twin_payload(twin), &hard, &e) != ERR_OK) {
+        world_fail(n->world, "%s: %s", n->name, e.text);
+    }
+    hard.directory_id = n->hard.directory_id;
+    if (hard.start_counter > 0) { /* it is complete: not in the middle of being made */
+        hard.start_counter = n->hard.start_counter;
+        hard.start_count = n->hard.start_count;
+        memcpy(hard.starts, n->hard.starts, sizeof hard.starts);
+    }
+    hard_state_encode(&hard, &bytes);
+    if (io_twin_write(twin, buf_bytes(&bytes), &e) != ERR_OK) {
+        world_fail(n->world, "%s: %s", n->name, e.text);
+    }
+    io_twin_close(twin);
+    buf_deinit(&bytes);
+}
+
+static void make_hard_state(struct node *n)
+{
+    struct io *io = fake_disk_io(n->disk);
+    struct hard_state_fresh fresh = {.name = n->name};
+    struct hard_state_file *file = NULL;
+    struct err e;
+    if (io_mkdir(io, "/data", &e) != ERR_OK ||
+        hard_state_create(io, "/data", &fresh, &file, &e) != ERR_OK) {
+        world_fail(n->world, "%s: %s", n->name, e.text);
+    }
+    hard_state_close(file);
+}
+
 void node_wipe(struct node *n)
 {
     CHECK(!n->up);
     fake_disk_destroy(n->disk);
     n->disk = fake_disk_create(random_u64(&n->world->random));
+    if ((n->world->weaken & WORLD_WEAKEN_WIPES) != 0) {
+        make_hard_state(n);
+        forge_identity(n);
+        open_directory(n); /* makes the rest, under that id */
+        close_directory(n);
+        forge_identity(n);
+    }
+}
+
+void node_restore(struct node *n, const struct fake_disk_image *image)
+{
+    CHECK(!n->up);
+    fake_disk_restore(n->disk, image);
+    if ((n->world->weaken & WORLD_WEAKEN_ROLLBACKS) != 0) {
+        forge_identity(n);
+    }
 }
 
 void node_close(struct node *n)

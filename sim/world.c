@@ -4,9 +4,11 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "node/member_weaken.h"
 
 enum {
     FAULT_SECONDS = 30, /* at least; longer until the seed has done enough */
@@ -19,14 +21,14 @@ enum {
 
 void world_fail(struct world *w, const char *format, ...)
 {
-    (void)printf("seed %" PRIu64 " FAILED at %" PRIu64 ".%06" PRIu64 " s: ", w->seed,
-                 w->now_us / WORLD_SECOND, w->now_us % WORLD_SECOND);
+    (void)fflush(stdout);
+    (void)fprintf(stderr, "seed %" PRIu64 " FAILED at %" PRIu64 ".%06" PRIu64 " s: ", w->seed,
+                  w->now_us / WORLD_SECOND, w->now_us % WORLD_SECOND);
     va_list args;
     va_start(args, format);
-    (void)vprintf(format, args);
+    (void)vfprintf(stderr, format, args);
     va_end(args);
-    (void)printf("\nreplay: simulator --first %" PRIu64 " --seeds 1 --verbose\n", w->seed);
-    (void)fflush(stdout);
+    (void)fprintf(stderr, "\nreplay: simulator --first %" PRIu64 " --seeds 1 --verbose\n", w->seed);
     abort();
 }
 
@@ -48,6 +50,23 @@ bool world_is_healing(const struct world *w)
     return w->now_us >= w->fault_end_us;
 }
 
+void world_trace(struct world *w, uint64_t what, uint64_t a, uint64_t b)
+{
+    const uint64_t values[] = {w->now_us, what, a, b};
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
+        w->trace = (w->trace ^ values[i]) * UINT64_C(0x9E3779B97F4A7C15);
+        w->trace ^= w->trace >> 29;
+    }
+}
+
+static const struct fake_net_options calm_network = {
+    .fifo = true,
+    .delay_min_us = 200,
+    .delay_max_us = 400,
+    .connect_timeout_us = 200 * WORLD_MS,
+    .break_us = 1000 * WORLD_MS,
+};
+
 static struct fake_net_options draw_network(struct random *r)
 {
     struct fake_net_options o = {
@@ -64,18 +83,49 @@ static struct fake_net_options draw_network(struct random *r)
     return o;
 }
 
-struct world *world_create(uint64_t seed, bool verbose)
+unsigned world_weaken_named(const char *name)
+{
+    static const struct {
+        const char *name;
+        unsigned rule;
+    } rules[] = {
+        {"votes", WEAKEN_VOTES},
+        {"appends", WEAKEN_APPENDS},
+        {"rollbacks", WORLD_WEAKEN_ROLLBACKS},
+        {"wipes", WORLD_WEAKEN_WIPES},
+        {"repair", WORLD_WEAKEN_REPAIR},
+        {"apply", WEAKEN_APPLY},
+        {"copies", WEAKEN_COPIES},
+        {"fail-stop", WEAKEN_FAIL_STOP},
+        {"sessions", WEAKEN_SESSIONS},
+        {"cuts", WEAKEN_CUTS},
+        {"clean-stop", WEAKEN_CLEAN_STOP},
+        {"answers", WORLD_WEAKEN_ANSWERS},
+        {"hangs", WEAKEN_HANGS},
+        {"leader-gone", WEAKEN_LEADER_GONE},
+    };
+    for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
+        if (strcmp(rules[i].name, name) == 0) {
+            return rules[i].rule;
+        }
+    }
+    return 0;
+}
+
+struct world *world_create(const struct world_options *options)
 {
     struct world *w = mem_zalloc(sizeof *w);
-    w->seed = seed;
-    w->random = random_seeded(seed * 2654435761U + 17);
-    w->verbose = verbose;
+    w->seed = options->seed;
+    w->weaken = options->weaken;
+    w->random = random_seeded(w->seed * 2654435761U + 17);
+    w->verbose = options->verbose;
+    w->calm = options->calm;
     w->now_us = WORLD_SECOND;
     w->fault_end_us = w->now_us + FAULT_SECONDS * WORLD_SECOND;
     w->end_us = w->fault_end_us + HEAL_SECONDS * WORLD_SECOND;
     w->node_count = 3;
     w->log_keep = random_between(&w->random, 1, 200);
-    struct fake_net_options net = draw_network(&w->random);
+    struct fake_net_options net = w->calm ? calm_network : draw_network(&w->random);
     w->net = fake_net_create(w->node_count, random_u64(&w->random), &net);
     for (size_t i = 0; i < w->node_count; i++) {
         node_open(w, i);
@@ -84,7 +134,7 @@ struct world *world_create(uint64_t seed, bool verbose)
         node_start(&w->nodes[i]);
     }
     clients_open(w);
-    w->chaos_us = w->now_us + 2 * WORLD_SECOND;
+    w->chaos_us = w->calm ? UINT64_MAX : w->now_us + 2 * WORLD_SECOND;
     return w;
 }
 
@@ -142,11 +192,24 @@ static uint64_t next_us(struct world *w)
     return at <= w->now_us ? w->now_us + 1 : at;
 }
 
+void world_run_for(struct world *w, uint64_t us)
+{
+    uint64_t until_us = w->now_us + us;
+    for (;;) {
+        run_due(w);
+        if (w->now_us >= until_us) {
+            return;
+        }
+        w->now_us = earliest(next_us(w), until_us);
+    }
+}
+
 /* A seed that did little tests little: its faults go on. */
 static void extend(struct world *w)
 {
     const struct world_counts *c = &w->counts;
-    bool enough = c->commits >= COMMITS_MIN && c->crashes >= CRASHES_MIN && c->damages >= 1;
+    bool enough =
+        w->calm || (c->commits >= COMMITS_MIN && c->crashes >= CRASHES_MIN && c->damages >= 1);
     uint64_t limit_us = (1 + FAULT_SECONDS_MAX) * WORLD_SECOND;
     if (!enough && w->now_us >= w->fault_end_us && w->fault_end_us < limit_us) {
         w->fault_end_us += WORLD_SECOND;
@@ -157,6 +220,10 @@ static void extend(struct world *w)
 void world_run(struct world *w)
 {
     bool healed = false;
+    if (w->calm) {
+        w->fault_end_us = w->now_us;
+        w->end_us = w->now_us + HEAL_SECONDS * WORLD_SECOND;
+    }
     for (;;) {
         run_due(w);
         if (!healed) {

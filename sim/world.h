@@ -11,7 +11,8 @@
  *   client.c  writers and readers, and the history of what they were told
  *   check.c   what must hold at every step, and at the end
  *
- * A violation ends the process: it says the seed, the time and what was seen. */
+ * A violation ends the process by abort(): it says the seed, the time and what
+ * was seen, to standard error. */
 #ifndef TIDEMARK_SIM_WORLD_H
 #define TIDEMARK_SIM_WORLD_H
 
@@ -20,6 +21,7 @@
 
 #include "base/log.h"
 #include "base/random.h"
+#include "node/hard_state.h"
 #include "node/member.h"
 #include "node/storage.h"
 #include "testkit/fake_disk.h"
@@ -80,6 +82,9 @@ struct node {
     uint64_t restart_us;           /* 0: not planned */
     uint64_t resume_us;            /* of a pause */
     uint64_t slow_until_us;        /* the disk is slow */
+    uint64_t applied_index;        /* as last seen */
+    uint64_t checkpoint_index;     /* durable here, as last seen */
+    struct hard_state hard;        /* when the process ended */
     bool damaged;                  /* something of its log was broken and is not repaired yet */
     bool replaced;                 /* wiped or rolled back, not a voter again yet */
     struct fake_disk_image *image; /* an older state, to roll back to ... */
@@ -90,20 +95,40 @@ struct node {
 
 struct client;
 
+/* Rules that the simulated machines and clients break, beside those of
+ * node/member_weaken.h that the members break. */
+enum world_weaken {
+    WORLD_WEAKEN_ROLLBACKS = 1U << 27, /* B2: nothing tells a directory from its image */
+    WORLD_WEAKEN_WIPES = 1U << 28,     /* B3: a wiped directory keeps its id */
+    WORLD_WEAKEN_REPAIR = 1U << 29,    /* C: a log is cut at its first hole, not repaired */
+    WORLD_WEAKEN_ANSWERS = 1U << 30,   /* G1: a repeated write does not say that it is one */
+};
+
+struct world_options {
+    uint64_t seed;
+    unsigned weaken; /* rules that every node breaks */
+    bool verbose;
+    bool calm; /* no faults but those that the test makes; a network as it should be */
+};
+
 struct world {
     uint64_t seed;
+    unsigned weaken;
     struct random random;
     uint64_t now_us;
     uint64_t fault_end_us, end_us;
     bool verbose;
+    bool calm;
     size_t node_count;
     struct node nodes[WORLD_NODES_MAX];
     struct fake_net *net;
+    uint64_t trace;    /* a hash of all that happened: the same for the same seed */
     uint64_t log_keep; /* entries kept below a checkpoint */
     uint64_t chaos_us; /* when the next fault is due */
     struct client *clients;
     struct world_counts counts;
     uint64_t leader_of_term_count;
+    uint64_t cut_max;         /* highest checkpoint that a majority has held durably */
     uint64_t *leader_of_term; /* directory id, by term */
     uint64_t applied_count;
     uint64_t *term_of_index; /* as first applied anywhere */
@@ -112,13 +137,19 @@ struct world {
 
 /* --- world.c --- */
 
-struct world *world_create(uint64_t seed, bool verbose);
+struct world *world_create(const struct world_options *options);
 void world_run(struct world *w);
+/* For calm worlds, whose test makes the faults: world_run() then only heals and checks. */
+void world_run_for(struct world *w, uint64_t us);
+/* The bits of a name as in "simulator --weaken leader-gone"; 0: there is none. */
+unsigned world_weaken_named(const char *name);
 void world_destroy(struct world *w);
 __attribute__((noreturn)) void world_fail(struct world *w, const char *format, ...)
     ERR_FORMAT(2, 3);
 void world_say(struct world *w, const char *format, ...) ERR_FORMAT(2, 3);
 bool world_is_healing(const struct world *w);
+/* Something happened, and when: into the trace. */
+void world_trace(struct world *w, uint64_t what, uint64_t a, uint64_t b);
 
 /* --- node.c --- */
 
@@ -128,6 +159,7 @@ void node_start(struct node *n);
 /* 'power': unsynced writes are lost at random; else they survive. */
 void node_crash(struct node *n, bool power);
 void node_wipe(struct node *n);
+void node_restore(struct node *n, const struct fake_disk_image *image);
 /* Runs what is due; true if something was. */
 bool node_run(struct node *n);
 uint64_t node_next_us(struct node *n);

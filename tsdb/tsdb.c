@@ -163,6 +163,10 @@ enum err_code tsdb_open(const struct tsdb_options *options, struct tsdb **out, s
         open_empty(db);
     } else {
         code = open_checkpoint(db, options->checkpoint_index, e);
+        if (options->forget_sessions) {
+            sessions_close(db->sessions);
+            db->sessions = sessions_new();
+        }
     }
     if (code != ERR_OK) {
         tsdb_close(db);

@@ -39,6 +39,7 @@ struct tsdb_options {
     const struct log *log;     /* may be NULL */
     const char *dir;           /* of the checkpoints alone; made if missing */
     uint64_t checkpoint_index; /* what the control file names; 0: none, the state is empty */
+    bool forget_sessions;      /* for tests that show why a checkpoint holds them (safety.md E1) */
 };
 
 /* Opens the state of a checkpoint. ERR_CORRUPT names the file that is damaged

@@ -131,6 +131,7 @@ void solo_start(struct solo *s)
         .peer_count = s->options.peer_count,
         .wal_level = s->options.wal_level,
         .seed = 1,
+        .weaken = s->options.weaken,
     };
     s->stopped = false;
     s->member = member_open(&options, s->now_ms);

@@ -11,6 +11,7 @@
 struct solo_options {
     unsigned wal_level;
     size_t peer_count; /* 0: alone */
+    unsigned weaken;   /* node/member_weaken.h */
 };
 
 struct solo {

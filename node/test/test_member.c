@@ -2,7 +2,11 @@
 /* One member at a time; whole clusters of them are played in sim/. */
 #include <string.h>
 
+#include "base/check.h"
+#include "base/mem.h"
+#include "node/member_weaken.h"
 #include "node/test/solo.h"
+#include "testkit/fake_disk_damage.h"
 #include "testkit/test.h"
 
 enum { ROWS = 20, WRITES_MAX = 5000, DISK_HANG_MS = 2100 };
@@ -60,10 +64,11 @@ TEST(member, settings_survive_a_power_failure_at_every_level)
     }
 }
 
-TEST(member, a_clean_stop_of_a_node_alone_leaves_nothing_to_replay)
+/* Entries to be replayed by the start after a clean stop. */
+static uint64_t replayed_after_stop(unsigned weaken)
 {
     struct solo s;
-    solo_open(&s, (struct solo_options){.wal_level = 2});
+    solo_open(&s, (struct solo_options){.wal_level = 2, .weaken = weaken});
     fill(&s);
     member_stop(s.member, s.now_ms + 10000);
     solo_run(&s, 1000);
@@ -72,8 +77,105 @@ TEST(member, a_clean_stop_of_a_node_alone_leaves_nothing_to_replay)
     solo_end(&s);
     solo_start(&s);
     struct member_status status = member_status(s.member);
-    EXPECT_UINT(status.checkpoint_index, status.applied_index);
     EXPECT_INT(solo_count(&s), ROWS);
+    solo_close(&s);
+    return status.applied_index - status.checkpoint_index;
+}
+
+/* safety.md E6 */
+TEST(member, a_clean_stop_of_a_node_alone_leaves_nothing_to_replay)
+{
+    EXPECT_UINT(replayed_after_stop(0), 0);
+    EXPECT(replayed_after_stop(WEAKEN_CLEAN_STOP) >= ROWS);
+}
+
+/* Flips a bit in a row of the local WAL, near its end. */
+static void damage_a_row(struct solo *s)
+{
+    enum { BACK = 1500, SIZE_MAX_READ = 1 << 20 };
+    struct io *io = fake_disk_io(s->disk);
+    struct io_name *names = NULL;
+    struct buf content = {0};
+    struct err e;
+    size_t count = 0;
+    char path[IO_PATH_MAX] = "";
+    EXPECT_OK(io_list(io, "/data/wal", &names, &count, &e));
+    for (size_t i = 0; i < count && content.size == 0; i++) {
+        if (strstr(names[i].name, "00000001") != NULL) { /* the first segment */
+            EXPECT_OK(io_join(path, "/data/wal", names[i].name, &e));
+            EXPECT_OK(io_read_file(io, path, SIZE_MAX_READ, &content, &e));
+        }
+    }
+    mem_free(names);
+    size_t end = content.size;
+    while (end > 0 && content.data[end - 1] == 0) {
+        end--;
+    }
+    CHECK(end > BACK);
+    fake_disk_flip_bit(s->disk, path, end - BACK, 3);
+    buf_deinit(&content);
+}
+
+/* Rows that a start finds in a damaged log after the operator has asked to skip
+ * what is damaged; 'mirrored': the control file says so. */
+static long rows_behind_damage(bool mirrored)
+{
+    struct solo s;
+    solo_open(&s, (struct solo_options){.wal_level = 1});
+    solo_run(&s, 1500);
+    EXPECT_OK(solo_set(&s, "ts.wal.recovery_mode", "skip_any_corrupted_records"));
+    fill(&s);
+    if (!mirrored) {
+        struct control c = *storage_control(s.storage);
+        struct err e;
+        EXPECT(c.recovery_mode == WAL_SKIP_ANY_CORRUPTED_RECORDS);
+        c.recovery_mode = WAL_POINT_IN_TIME_RECOVERY;
+        EXPECT_OK(storage_put_control(s.storage, &c, &e));
+    }
+    solo_crash(&s, false);
+    damage_a_row(&s);
+    solo_start(&s);
+    solo_run(&s, 3000);
+    long count = solo_count(&s);
+    solo_close(&s);
+    return count;
+}
+
+/* safety.md D3: the setting itself stands in the log that it says how to read. */
+TEST(member, the_recovery_mode_is_known_before_the_log_is_read)
+{
+    EXPECT_INT(rows_behind_damage(true), ROWS - 1);
+    EXPECT(rows_behind_damage(false) < ROWS - 1);
+}
+
+/* A checkpoint can't be written. */
+static void fail_a_checkpoint(struct solo *s, unsigned weaken)
+{
+    solo_open(s, (struct solo_options){.wal_level = 1, .weaken = weaken});
+    fill(s);
+    fake_disk_fail(
+        s->disk,
+        (struct fake_disk_fault){
+            .call = FAKE_DISK_WRITE, .path = "/tsdb/", .nth = 1, .for_ever = true, .code = ERR_IO});
+    (void)solo_propose(s, COMMAND_CHECKPOINT, (struct bytes){0});
+    solo_run(s, 100);
+}
+
+/* safety.md D4. Without it the node stands still for ever, and says nothing. */
+TEST(member, a_checkpoint_that_can_not_be_written_ends_the_node_with_the_reason)
+{
+    struct solo s;
+    fail_a_checkpoint(&s, 0);
+    EXPECT(s.stopped);
+    EXPECT_INT(s.exit_code, 1);
+    EXPECT_CONTAINS(s.reason, "checkpoint");
+    solo_end(&s);
+    solo_close(&s);
+    fail_a_checkpoint(&s, WEAKEN_FAIL_STOP);
+    EXPECT(!s.stopped);
+    fake_disk_clear_faults(s.disk);
+    EXPECT_ERR(solo_propose(&s, COMMAND_CHECKPOINT, (struct bytes){0}), ERR_DEADLINE);
+    EXPECT_ERR(solo_write(&s, 500), ERR_DEADLINE);
     solo_close(&s);
 }
 

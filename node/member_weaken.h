@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Rules that a member can be told to break, one bit each, so that tests can show
+ * that the rule is needed: a run that holds with it must fail without it. 0 in
+ * production; only tests and the simulator set it. docs/safety-tests.md names
+ * the test of each. */
+#ifndef TIDEMARK_NODE_MEMBER_WEAKEN_H
+#define TIDEMARK_NODE_MEMBER_WEAKEN_H
+
+#include <stdbool.h>
+
+enum member_weaken {
+    WEAKEN_VOTES = 1U << 0,       /* B1: a vote leaves without being durable */
+    WEAKEN_APPENDS = 1U << 1,     /* B1: entries are acknowledged before they are synced */
+    WEAKEN_APPLY = 1U << 2,       /* D1: a start applies up to the last whole entry */
+    WEAKEN_COPIES = 1U << 3,      /* D2: byrl's local WAL holds data too */
+    WEAKEN_FAIL_STOP = 1U << 4,   /* D4: a checkpoint that fails is given up, the node goes on */
+    WEAKEN_SESSIONS = 1U << 5,    /* E1: a checkpoint holds no sessions */
+    WEAKEN_CUTS = 1U << 6,        /* E3: a log is cut at the node's own checkpoint */
+    WEAKEN_CLEAN_STOP = 1U << 7,  /* E6: a stop makes no checkpoint, hands nothing over */
+    WEAKEN_HANGS = 1U << 8,       /* H2: a disk that hangs is waited for */
+    WEAKEN_LEADER_GONE = 1U << 9, /* I: a dead leader is missed only after a timeout */
+};
+
+static inline bool is_weakened(unsigned weaken, enum member_weaken rule)
+{
+    return (weaken & (unsigned)rule) != 0;
+}
+
+#endif

@@ -1,0 +1,425 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Each rule of safety.md that a simulated cluster can show to be needed: with
+ * the rule a run holds, without it the same run, or one of the next few, fails.
+ * docs/safety-tests.md lists them all. */
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/mem.h"
+#include "node/member_weaken.h"
+#include "sim/world.h"
+#include "testkit/fake_disk_damage.h"
+#include "testkit/test.h"
+
+/* Under the address sanitizer, which is five times as slow, fewer seeds do. */
+#if defined(__SANITIZE_ADDRESS__)
+enum { SCENES = 1, GAPS = 2 };
+#elif defined(__has_feature)
+enum {
+    SCENES = __has_feature(address_sanitizer) ? 1 : 3,
+    GAPS = __has_feature(address_sanitizer) ? 2 : 5
+};
+#else
+enum { SCENES = 3, GAPS = 5 };
+#endif
+
+enum { TEXT_SIZE = 4096, LIMIT_MS = 20000 };
+
+/* --- seeds that fail --- */
+
+static void play(const struct world_options *options)
+{
+    struct world *w = world_create(options);
+    world_run(w);
+    world_destroy(w);
+}
+
+/* In a child: a violation ends the process. Returns whether it did; 'text' is
+ * what it said, cut. */
+static bool dies(void (*run)(const struct world_options *options),
+                 const struct world_options *options, char text[TEXT_SIZE])
+{
+    int ends[2];
+    int rv = pipe(ends);
+    CHECK(rv == 0);
+    (void)fflush(stdout);
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        (void)dup2(ends[1], STDERR_FILENO);
+        (void)close(ends[0]);
+        (void)close(ends[1]);
+        run(options);
+        _exit(0);
+    }
+    (void)close(ends[1]);
+    size_t size = 0;
+    char chunk[TEXT_SIZE];
+    ssize_t got = 0;
+    while ((got = read(ends[0], chunk, sizeof chunk)) > 0) {
+        size_t room = TEXT_SIZE - 1 - size;
+        size_t taken = (size_t)got < room ? (size_t)got : room;
+        memcpy(text + size, chunk, taken);
+        size += taken;
+    }
+    text[size] = '\0';
+    (void)close(ends[0]);
+    int status = 0;
+    pid_t ended = waitpid(pid, &status, 0);
+    CHECK(ended == pid);
+    return status != 0;
+}
+
+/* One of 'count' seeds must see the violation that 'says' names, and the same seed
+ * holds with the rule. (That a cluster stands still is no violation.) */
+static void expect_needed(unsigned rule, uint64_t first, uint64_t count, const char *says)
+{
+    char text[TEXT_SIZE];
+    for (uint64_t seed = first; seed < first + count; seed++) {
+        struct world_options options = {.seed = seed, .weaken = rule};
+        if (dies(play, &options, text) && strstr(text, says) != NULL) {
+            (void)printf("(%.*s) ", (int)strcspn(text, "\n"), text);
+            options.weaken = 0;
+            EXPECT(!dies(play, &options, text));
+            return;
+        }
+    }
+    test_context("no seed from %" PRIu64 " to %" PRIu64 " needs the rule", first,
+                 first + count - 1);
+    EXPECT(false);
+}
+
+TEST(safety_rules, b1_entries_are_synced_before_they_are_acknowledged)
+{
+    expect_needed(WEAKEN_APPENDS, 1, 30, "applied entry");
+}
+
+TEST(safety_rules, d1_a_start_applies_only_what_is_known_as_committed)
+{
+    expect_needed(WEAKEN_APPLY, 1, 30, "applied entry");
+}
+
+TEST(safety_rules, d2_the_local_wal_of_level_byrl_holds_no_data)
+{
+    expect_needed(WEAKEN_COPIES, 1, 3, "the local WAL holds a write");
+}
+
+TEST(safety_rules, e1_a_checkpoint_holds_the_sessions_too)
+{
+    expect_needed(WEAKEN_SESSIONS, 1, 30, "stale read");
+}
+
+TEST(safety_rules, e3_a_log_is_cut_only_where_a_majority_has_a_checkpoint)
+{
+    expect_needed(WEAKEN_CUTS, 1, 10, "has cut its log");
+}
+
+TEST(safety_rules, g1_a_request_that_comes_again_takes_effect_once)
+{
+    expect_needed(WORLD_WEAKEN_ANSWERS, 35, 100, "register");
+}
+
+/* --- scenes: faults chosen by hand, clients that write all the time --- */
+
+static struct world *open_scene(const struct world_options *options)
+{
+    struct world_options calm = *options;
+    calm.calm = true;
+    struct world *w = world_create(&calm);
+    world_run_for(w, 4 * WORLD_SECOND);
+    CHECK(w->counts.acked_writes > 0);
+    return w;
+}
+
+static struct node *leader(struct world *w)
+{
+    for (size_t i = 0; i < w->node_count; i++) {
+        struct node *n = &w->nodes[i];
+        if (node_is_serving(n) && member_status(n->member).replica.role == REPLICA_LEADER) {
+            return n;
+        }
+    }
+    return NULL;
+}
+
+/* Two nodes besides the leader. */
+static struct node *wait_for_leader(struct world *w, struct node *others[2])
+{
+    uint64_t limit_us = w->now_us + LIMIT_MS * WORLD_MS;
+    while (leader(w) == NULL && w->now_us < limit_us) {
+        world_run_for(w, WORLD_MS);
+    }
+    struct node *first = leader(w);
+    CHECK(first != NULL);
+    others[0] = &w->nodes[(first->number + 1) % 3];
+    others[1] = &w->nodes[(first->number + 2) % 3];
+    return first;
+}
+
+static void pause_node(struct node *n, bool paused)
+{
+    n->paused = paused;
+    n->resume_us = UINT64_MAX;
+    fake_net_pause(n->world->net, n->number, paused);
+}
+
+/* A dies; B is elected with the vote of C, which dies before an entry of the new
+ * term reaches it. A and C come back: C must remember that it has voted. */
+static void play_vote(const struct world_options *options)
+{
+    struct world *w = open_scene(options);
+    struct node *others[2];
+    struct node *a = wait_for_leader(w, others);
+    uint64_t elections = w->counts.elections;
+    node_crash(a, true);
+    while (w->counts.elections == elections) {
+        world_run_for(w, 50);
+    }
+    struct node *b = leader(w);
+    CHECK(b != NULL);
+    struct node *c = b == others[0] ? others[1] : others[0];
+    node_crash(c, true);
+    pause_node(b, true);
+    node_start(a);
+    node_start(c);
+    world_run_for(w, 5 * WORLD_SECOND);
+    pause_node(b, false);
+    world_run(w);
+    world_destroy(w);
+}
+
+/* C is down while A and B acknowledge rows; B's log is damaged among them. Then
+ * A is down, and B must not go on with C, which never had them. */
+static void damage_the_end(struct node *n)
+{
+    enum { BACK = 1500, SEGMENT_NAME_SIZE = 24 };
+    struct io *io = fake_disk_io(n->disk);
+    struct io_name *names = NULL;
+    size_t count = 0;
+    char newest[IO_NAME_MAX + 1] = "";
+    char path[IO_PATH_MAX];
+    struct err e;
+    enum err_code code = io_list(io, "/data/raft", &names, &count, &e);
+    CHECK(code == ERR_OK);
+    for (size_t i = 0; i < count; i++) {
+        if (strlen(names[i].name) == SEGMENT_NAME_SIZE && strcmp(names[i].name, newest) > 0) {
+            (void)snprintf(newest, sizeof newest, "%s", names[i].name);
+        }
+    }
+    mem_free(names);
+    code = io_join(path, "/data/raft", newest, &e);
+    CHECK(code == ERR_OK);
+    struct buf content = {0};
+    code = io_read_file(io, path, 2 * (size_t)WORLD_SEGMENT_SIZE, &content, &e);
+    CHECK(code == ERR_OK);
+    size_t end = content.size;
+    while (content.data[end - 1] == 0) {
+        end--;
+    }
+    CHECK(end > BACK);
+    fake_disk_flip_bit(n->disk, path, end - BACK, 3);
+    buf_deinit(&content);
+    n->damaged = true;
+}
+
+static void play_hole(const struct world_options *options)
+{
+    struct world *w = open_scene(options);
+    struct node *others[2];
+    struct node *a = wait_for_leader(w, others);
+    node_crash(others[1], true);
+    uint64_t acked = w->counts.acked_writes;
+    world_run_for(w, WORLD_SECOND);
+    CHECK(w->counts.acked_writes > acked);
+    node_crash(others[0], false);
+    damage_the_end(others[0]);
+    node_crash(a, false);
+    node_start(others[0]);
+    node_start(others[1]);
+    world_run_for(w, 5 * WORLD_SECOND);
+    node_start(a);
+    world_run(w);
+    world_destroy(w);
+}
+
+/* A node with an image of its disk, or with a new one, where it is the only witness
+ * of acknowledged rows beside A: B was down when they were written, A is down now. */
+static void play_other_disk(const struct world_options *options, bool wiped)
+{
+    struct world *w = open_scene(options);
+    struct node *others[2];
+    struct node *a = wait_for_leader(w, others);
+    struct node *b = others[0];
+    struct node *c = others[1];
+    struct fake_disk_image *image = fake_disk_snapshot(c->disk);
+    node_crash(c, false); /* the start after the image, which the others store */
+    node_start(c);
+    world_run_for(w, 3 * WORLD_SECOND);
+    node_crash(b, false);
+    uint64_t acked = w->counts.acked_writes;
+    world_run_for(w, WORLD_SECOND);
+    CHECK(w->counts.acked_writes > acked);
+    node_crash(c, false);
+    node_crash(a, false);
+    if (wiped) {
+        node_wipe(c);
+    } else {
+        node_restore(c, image);
+    }
+    fake_disk_image_free(image);
+    c->replaced = true;
+    node_start(b);
+    node_start(c);
+    world_run_for(w, 5 * WORLD_SECOND);
+    node_start(a);
+    world_run(w);
+    world_destroy(w);
+}
+
+static void play_roll_back(const struct world_options *options)
+{
+    play_other_disk(options, false);
+}
+
+static void play_wipe(const struct world_options *options)
+{
+    play_other_disk(options, true);
+}
+
+static void expect_needed_in(void (*scene)(const struct world_options *), unsigned rule,
+                             const char *says)
+{
+    char text[TEXT_SIZE];
+    for (uint64_t seed = 1; seed <= SCENES; seed++) {
+        struct world_options options = {.seed = seed};
+        test_context("seed %" PRIu64, seed);
+        scene(&options); /* ends the process if it fails */
+        options.weaken = rule;
+        EXPECT(dies(scene, &options, text));
+        EXPECT_CONTAINS(text, says);
+        (void)printf("(%.*s) ", (int)strcspn(text, "\n"), text);
+    }
+}
+
+TEST(safety_rules, b1_a_vote_is_durable_before_it_is_given)
+{
+    expect_needed_in(play_vote, WEAKEN_VOTES, "two leaders");
+}
+
+TEST(safety_rules, b2_a_directory_that_went_back_in_time_is_refused)
+{
+    expect_needed_in(play_roll_back, WORLD_WEAKEN_ROLLBACKS, "applied entry");
+}
+
+TEST(safety_rules, b3_a_wiped_directory_does_not_keep_its_id)
+{
+    expect_needed_in(play_wipe, WORLD_WEAKEN_WIPES, "applied entry");
+}
+
+TEST(safety_rules, c_a_node_with_a_hole_repairs_it_before_it_takes_part)
+{
+    expect_needed_in(play_hole, WORLD_WEAKEN_REPAIR, "applied entry");
+}
+
+/* --- how long nobody is served --- */
+
+static uint64_t gap_after(struct world *w, uint64_t elections)
+{
+    uint64_t since_us = w->now_us;
+    while (w->counts.elections == elections && w->now_us < since_us + LIMIT_MS * WORLD_MS) {
+        world_run_for(w, WORLD_MS);
+    }
+    return (w->now_us - since_us) / WORLD_MS;
+}
+
+static uint64_t gap_when_killed(uint64_t seed, unsigned weaken)
+{
+    struct world *w = open_scene(&(struct world_options){.seed = seed, .weaken = weaken});
+    struct node *others[2];
+    struct node *a = wait_for_leader(w, others);
+    uint64_t elections = w->counts.elections;
+    node_crash(a, false);
+    uint64_t gap_ms = gap_after(w, elections);
+    node_start(a);
+    world_run(w);
+    world_destroy(w);
+    return gap_ms;
+}
+
+static uint64_t gap_when_stopped(uint64_t seed, unsigned weaken)
+{
+    struct world *w = open_scene(&(struct world_options){.seed = seed, .weaken = weaken});
+    struct node *others[2];
+    struct node *a = wait_for_leader(w, others);
+    uint64_t elections = w->counts.elections;
+    member_stop(a->member, w->now_us / WORLD_MS + LIMIT_MS);
+    uint64_t gap_ms = gap_after(w, elections);
+    world_run(w);
+    world_destroy(w);
+    return gap_ms;
+}
+
+/* Election timeouts are 500 ms and more. Two followers that stand at nearly the same
+ * moment split the vote; then one of them needs a timeout after all. */
+TEST(safety_rules, i_a_killed_leader_is_replaced_at_once)
+{
+    unsigned at_once = 0;
+    for (uint64_t seed = 1; seed <= GAPS; seed++) {
+        test_context("seed %" PRIu64, seed);
+        uint64_t with = gap_when_killed(seed, 0);
+        uint64_t without = gap_when_killed(seed, WEAKEN_LEADER_GONE);
+        (void)printf("(%" PRIu64 " / %" PRIu64 " ms) ", with, without);
+        at_once += with <= 100 ? 1 : 0;
+        EXPECT(without >= 300);
+    }
+    EXPECT(at_once >= GAPS - 1);
+}
+
+TEST(safety_rules, e6_a_leader_that_stops_hands_over_first)
+{
+    for (uint64_t seed = 1; seed <= GAPS; seed++) {
+        test_context("seed %" PRIu64, seed);
+        uint64_t with = gap_when_stopped(seed, WEAKEN_LEADER_GONE);
+        uint64_t without = gap_when_stopped(seed, WEAKEN_LEADER_GONE | WEAKEN_CLEAN_STOP);
+        (void)printf("(%" PRIu64 " / %" PRIu64 " ms) ", with, without);
+        EXPECT(with <= 50);
+        EXPECT(without >= 300);
+    }
+}
+
+/* The disk of a leader hangs for 10 s: until the next write is acknowledged. */
+static uint64_t gap_when_hung(uint64_t seed, unsigned weaken)
+{
+    enum { HANG_MS = 10000 };
+    struct world *w = open_scene(&(struct world_options){.seed = seed, .weaken = weaken});
+    struct node *others[2];
+    struct node *a = wait_for_leader(w, others);
+    a->lane_free_us[LANE_LOG] = w->now_us + HANG_MS * WORLD_MS;
+    world_run_for(w, 500 * WORLD_MS); /* what was under way is acknowledged */
+    uint64_t acked = w->counts.acked_writes;
+    uint64_t since_us = w->now_us;
+    while (w->counts.acked_writes == acked) {
+        world_run_for(w, WORLD_MS);
+    }
+    uint64_t gap_ms = (w->now_us - since_us) / WORLD_MS;
+    world_run(w);
+    world_destroy(w);
+    return gap_ms;
+}
+
+TEST(safety_rules, h2_a_leader_whose_disk_hangs_is_replaced)
+{
+    for (uint64_t seed = 1; seed <= SCENES; seed++) {
+        test_context("seed %" PRIu64, seed);
+        uint64_t with = gap_when_hung(seed, 0);
+        uint64_t without = gap_when_hung(seed, WEAKEN_HANGS);
+        (void)printf("(%" PRIu64 " / %" PRIu64 " ms) ", with, without);
+        EXPECT(with <= 4000);
+        EXPECT(without >= 8000);
+    }
+}
