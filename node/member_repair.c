@@ -508,10 +508,9 @@ static void raise_term_first(struct member *m, uint64_t asker, struct bytes ques
 void member_repair_question(struct member *m, uint64_t peer_id, struct bytes question)
 {
     bool live = m->replica != NULL;
-    bool known = live || m->state == MEMBER_REPAIRING ||
-                 (m->state == MEMBER_STARTING && (m->loaded_ready || m->restart_for_term));
-    if (!known || m->db == NULL) {
-        return; /* we don't know our own log yet; the asker asks again */
+    bool read = m->state == MEMBER_REPAIRING || (m->state == MEMBER_STARTING && m->loaded_ready);
+    if (!(live || read) || m->db == NULL) {
+        return; /* we don't know our own log (any more): m->map is older; the asker asks again */
     }
     if (m->hard.term != m->term_durable) {
         submit_term(m, m->hard.term, peer_id, question);

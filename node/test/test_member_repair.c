@@ -7,7 +7,7 @@
 #include "raft/repair_wire.h"
 #include "testkit/test.h"
 
-enum { ASKER = 77, FIELD_QUESTION = 2, FIELD_ANSWER = 3, TERM_ABOVE = 100 };
+enum { ASKER = 77, FIELD_QUESTION = 2, FIELD_ANSWER = 3, TERM_ABOVE = 100, TRIES_MAX = 10 };
 
 static void ask(struct solo *s, const struct repair_question *q)
 {
@@ -20,19 +20,33 @@ static void ask(struct solo *s, const struct repair_question *q)
     buf_deinit(&message);
 }
 
-/* The term that the last message states, which answers 'question'. */
-static uint64_t term_said(const struct solo *s, uint64_t question)
+/* The last message, which answers 'question'. */
+static void expect_answer(const struct solo *s, uint64_t question, struct repair_said *said)
 {
     struct cursor c = cursor_of(buf_bytes(&s->sent));
     struct wire_field f;
-    struct repair_said said = {0};
     struct err e;
     EXPECT(wire_next(&c, &f) && f.number == FIELD_ANSWER);
-    EXPECT_OK(repair_said_decode(wire_bytes(&c, &f), &said, &e));
-    EXPECT_UINT(said.question, question);
-    uint64_t term = said.term;
-    repair_said_deinit(&said);
-    return term;
+    EXPECT_OK(repair_said_decode(wire_bytes(&c, &f), said, &e));
+    EXPECT_UINT(said->question, question);
+}
+
+/* A leader with entries, and a peer that will ask. */
+static void open_with_asker(struct solo *s)
+{
+    solo_open(s, (struct solo_options){.wal_level = 3});
+    solo_run(s, 1500);
+    EXPECT_OK(solo_make_table(s));
+    struct peer_hello hello = {
+        .cluster_id = member_status(s->member).cluster_id,
+        .directory_id = ASKER,
+        .start_counter = 1,
+        .nonce = 1,
+        .name = "asker",
+        .peer_address = "b:1",
+    };
+    member_peer_up(s->member, &hello);
+    solo_run(s, 100);
 }
 
 /* C2.3: who says "never had" has made a term durable first. Otherwise it forgets
@@ -40,20 +54,7 @@ static uint64_t term_said(const struct solo *s, uint64_t question)
 TEST(member_repair, no_term_is_told_that_a_power_failure_takes_back)
 {
     struct solo s;
-    solo_open(&s, (struct solo_options){.wal_level = 3});
-    solo_run(&s, 1500);
-    EXPECT_OK(solo_make_table(&s));
-    struct peer_hello hello = {
-        .cluster_id = member_status(s.member).cluster_id,
-        .directory_id = ASKER,
-        .start_counter = 1,
-        .nonce = 1,
-        .name = "asker",
-        .peer_address = "b:1",
-    };
-    member_peer_up(s.member, &hello);
-    solo_run(&s, 100);
-
+    open_with_asker(&s);
     s.hold[LANE_LOG] = true;
     size_t sent = s.sent_count;
     struct repair_question promise = {.question = 1, .term_above = TERM_ABOVE, .insist = true};
@@ -66,10 +67,40 @@ TEST(member_repair, no_term_is_told_that_a_power_failure_takes_back)
 
     s.hold[LANE_LOG] = false;
     solo_run(&s, 100);
-    EXPECT(s.sent_count > sent);
     EXPECT(storage_hard(s.storage)->term > TERM_ABOVE);
     ask(&s, &plain);
     solo_run(&s, 0);
-    EXPECT(term_said(&s, plain.question) > TERM_ABOVE);
+    struct repair_said said = {0};
+    expect_answer(&s, plain.question, &said);
+    EXPECT(said.term > TERM_ABOVE);
+    repair_said_deinit(&said);
+    solo_close(&s);
+}
+
+/* To raise its term a running node starts its core anew. What it knew of its log
+ * at its own start, nothing here, must not be told as "never had" meanwhile. */
+TEST(member_repair, a_node_that_raises_its_term_tells_of_its_whole_log)
+{
+    struct solo s;
+    open_with_asker(&s);
+    uint64_t last = member_status(s.member).replica.last_index;
+    EXPECT(last > 1);
+    struct repair_question promise = {.question = 1,
+                                      .term_above = TERM_ABOVE,
+                                      .insist = true,
+                                      .ranges = {{.first = last, .count = 1}},
+                                      .range_count = 1};
+    size_t sent = s.sent_count;
+    for (unsigned tries = 0; s.sent_count == sent && tries < TRIES_MAX; tries++) {
+        ask(&s, &promise);
+        solo_run(&s, 0);
+    }
+    struct repair_said said = {0};
+    struct slot slot = {0};
+    expect_answer(&s, promise.question, &said);
+    EXPECT(said.term > TERM_ABOVE);
+    EXPECT(repair_said_slot(&said, last, &slot));
+    EXPECT(slot.kind == SLOT_WHOLE);
+    repair_said_deinit(&said);
     solo_close(&s);
 }
