@@ -404,8 +404,7 @@ static bool is_checkpoint_due(const struct member *m)
 
 static bool must_hand_over(const struct member *m)
 {
-    return member_is_leader(m) && configuration_voters(&m->configuration) > 1 &&
-           !is_weakened(m->weaken, WEAKEN_CLEAN_STOP);
+    return member_lead_successor(m) != 0 && !is_weakened(m->weaken, WEAKEN_CLEAN_STOP);
 }
 
 void member_stop(struct member *m, uint64_t deadline_ms)
@@ -417,8 +416,7 @@ void member_stop(struct member *m, uint64_t deadline_ms)
     m->stop_by_ms = deadline_ms;
     member_say(m, "stopping");
     if (must_hand_over(m)) {
-        struct event ev = {.type = EVENT_TRANSFER};
-        (void)member_raft_step(m, &ev, NULL);
+        member_lead_give(m);
     }
     if (is_checkpoint_due(m)) {
         member_propose_own(m, COMMAND_CHECKPOINT, (struct bytes){0});
@@ -440,15 +438,17 @@ static bool somebody_waits(const struct member *m)
 /* Nothing is open that a clean stop should wait for. */
 static bool is_drained(const struct member *m)
 {
-    bool leading = must_hand_over(m);
-    return !leading && !somebody_waits(m) && m->applying == NULL && !m->checkpoint_running &&
-           !is_checkpoint_due(m);
+    return !must_hand_over(m) && !somebody_waits(m) && m->applying == NULL &&
+           !m->checkpoint_running && !is_checkpoint_due(m);
 }
 
 static void stop_tick(struct member *m)
 {
     if (!m->stop_asked || member_is_ending(m)) {
         return;
+    }
+    if (must_hand_over(m)) {
+        member_lead_give(m);
     }
     bool forced = m->now_ms >= m->stop_by_ms;
     if (!forced && !is_drained(m)) {

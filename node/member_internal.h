@@ -11,7 +11,8 @@
  *   member_repair.c    repair before joining; answering other nodes' repairs
  *   member_checkpoint.c checkpoints and cutting the log
  *   member_snapshot.c  sending a checkpoint to a peer, and installing one
- *   member_manage.c    membership changes, transfer */
+ *   member_manage.c    membership changes
+ *   member_lead.c      handing over the lead */
 #ifndef TIDEMARK_NODE_MEMBER_INTERNAL_H
 #define TIDEMARK_NODE_MEMBER_INTERNAL_H
 
@@ -406,5 +407,13 @@ void member_manage_failed(struct member *m, const char *reason);
 void member_manage_close(struct member *m);
 void member_join_request(struct member *m, uint64_t peer_id, const char *name,
                          const char *peer_address);
+
+/* --- member_lead.c --- */
+
+/* The connected voter that holds most of our log; 0: none, or we do not lead. */
+uint64_t member_lead_successor(const struct member *m);
+/* Stopping: to the successor, if there is one. Called until we no longer lead:
+ * one that goes away meanwhile is followed by another. */
+void member_lead_give(struct member *m);
 
 #endif

@@ -10,6 +10,7 @@ static void stop_and_look(struct cluster *c, size_t node)
 {
     cluster_stop(c, node);
     EXPECT(cluster_said(c, node, "node stopped code=0"));
+    EXPECT(!cluster_said(c, node, "at the drain limit"));
 }
 
 /* Each node in turn, the leader among them; the load goes on, and a write that
@@ -58,6 +59,24 @@ TEST(restart, all_nodes_at_once)
     load_run(l, ACKS);
     load_check(l);
     load_close(l);
+    cluster_close(c);
+}
+
+/* The leader stops right after one of the others: it hands over to the third, and
+ * does not wait for the one that has just gone. */
+TEST(restart, the_leader_hands_over_to_a_node_that_is_there)
+{
+    struct cluster_options options = {.name = "hand-over", .founders = 3};
+    struct cluster *c = cluster_open(&options);
+    cluster_start_all(c);
+    for (size_t i = 1; i <= 2; i++) { /* the one and the other follower */
+        size_t leader = cluster_wait_healthy(c);
+        stop_and_look(c, (leader + i) % 3);
+        stop_and_look(c, leader);
+        cluster_start_all(c);
+    }
+    (void)cluster_wait_healthy(c);
+    cluster_expect_equal_state(c);
     cluster_close(c);
 }
 
