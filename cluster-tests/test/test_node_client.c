@@ -55,9 +55,8 @@ static struct buf answer(uint64_t second, double half, const char *note)
     int64_t ts[] = {10, 11};
     int64_t values[] = {6, (int64_t)second};
     double halves[] = {3, half};
-    uint8_t text[16];
-    memcpy(text, note, strlen(note));
-    ProtobufCBinaryData notes[2] = {{2, (uint8_t[]){'n', '6'}}, {strlen(note), text}};
+    ProtobufCBinaryData notes[2] = {{2, (uint8_t[]){'n', '6'}},
+                                    {strlen(note), (uint8_t *)(uintptr_t)note}};
     Tidemark__V1__Column columns[4];
     Tidemark__V1__Column *column_list[4];
     for (size_t i = 0; i < 4; i++) {

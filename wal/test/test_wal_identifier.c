@@ -62,16 +62,17 @@ TEST(wal_identifier, what_is_written_reads_back)
 TEST(wal_identifier, every_type_and_frame_bit_and_offset_reads_back)
 {
     static const uint32_t offsets[] = {0, 8, 12288, 65528, 1U << 27, (1U << 30) - 8};
-    for (unsigned type = 0; type < 16; type++) {
-        for (size_t i = 0; wal_record_type_known(type) && i < 12; i++) {
-            const struct wal_identifier one = {.index = i,
-                                               .offset = offsets[i / 2],
-                                               .type = (enum wal_record_type)type,
-                                               .framed = i % 2 == 1};
+    static const enum wal_record_type types[] = {
+        WAL_RECORD_COMMAND, WAL_RECORD_BARRIER, WAL_RECORD_CHANGE, WAL_RECORD_METADATA,
+        WAL_RECORD_DROP,    WAL_RECORD_MARK,    WAL_RECORD_BEGIN,  WAL_RECORD_END};
+    for (size_t t = 0; t < sizeof types / sizeof types[0]; t++) {
+        for (size_t i = 0; i < 12; i++) {
+            const struct wal_identifier one = {
+                .index = i, .offset = offsets[i / 2], .type = types[t], .framed = i % 2 == 1};
             uint8_t bytes[WAL_IDENTIFIER_SIZE];
             struct wal_identifier id;
             wal_identifier_encode(&one, seed(), bytes);
-            test_context("type %u offset %u", type, one.offset);
+            test_context("type %u offset %u", (unsigned)types[t], one.offset);
             REQUIRE(wal_identifier_decode(bytes, seed(), &id));
             expect_same(&id, &one);
         }
@@ -262,6 +263,7 @@ static void encode(void *arg)
 TEST(wal_identifier, nonsense_is_never_written)
 {
     struct wal_identifier id = sample;
+    /* NOLINTNEXTLINE(clang-analyzer-optin.core.EnumCastOutOfRange): that is the test */
     id.type = (enum wal_record_type)0;
     EXPECT_DIES(encode, &id, "type");
     id = sample;
