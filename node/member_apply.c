@@ -249,6 +249,24 @@ static void take_command(struct member *m, const struct command *command, uint64
     }
 }
 
+/* Not what checkpoints bring with them, nor what a change of leader does: else an
+ * idle cluster would make checkpoints of checkpoints for ever. */
+static bool is_change(const struct entry *entry, const struct tsdb_results *results)
+{
+    if (!is_metadata(entry)) {
+        return entry->type != ENTRY_BARRIER && !is_checkpoint(entry);
+    }
+    struct cursor cursor = cursor_of(entry_payload(entry));
+    bool change = false;
+    for (size_t i = 0; i < results->count && !change; i++) {
+        struct command command;
+        enum err_code code = command_next(&cursor, &command, NULL);
+        CHECK(code == ERR_OK);
+        change = command.kind != COMMAND_NODE_START;
+    }
+    return change;
+}
+
 static void learn(struct member *m, const struct entry *entry, const struct tsdb_results *results)
 {
     if (!is_metadata(entry)) {
@@ -325,6 +343,9 @@ static void take_batch(struct member *m, struct apply_batch *b)
         learn(m, b->entries[i], &b->results[i]);
         if (b->entries[i]->type == ENTRY_CHANGE) {
             learn_configuration(m, b->entries[i]);
+        }
+        if (is_change(b->entries[i], &b->results[i])) {
+            m->changed_index = b->entries[i]->index;
         }
         m->log_size += b->entries[i]->size;
         if (is_checkpoint(b->entries[i]) && b->results[i].count > 0) {

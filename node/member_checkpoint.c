@@ -290,10 +290,10 @@ static bool may_propose(const struct member *m)
 
 static bool is_due(const struct member *m)
 {
-    if (m->applied_index <= m->control.checkpoint_index + 1) {
-        return false; /* nothing but the last checkpoint's own entry */
+    if (m->checkpoint_wanted && m->applied_index > m->control.checkpoint_index + 1) {
+        return true; /* the log is to be cut, whatever is in it */
     }
-    return m->now_ms >= m->checkpoint_next_ms || m->checkpoint_wanted;
+    return m->changed_index > m->control.checkpoint_index && m->now_ms >= m->checkpoint_next_ms;
 }
 
 void member_checkpoint_tick(struct member *m)

@@ -221,6 +221,7 @@ struct member {
     uint64_t checkpoint_retry_ms;
     uint64_t checkpoint_before; /* the one before the newest; kept for transfers */
     uint64_t log_size;          /* of entries applied since the last checkpoint */
+    uint64_t changed_index;     /* last applied entry that is worth a checkpoint */
     bool checkpoint_wanted;     /* before its time: log or memory has grown */
     struct configuration checkpoint_configuration; /* committed as of the freeze */
     struct request_list checkpoint_requests;

@@ -45,6 +45,32 @@ TEST(world, plays_a_seed_the_same_way_every_time)
     EXPECT(other != first);
 }
 
+/* Each checkpoint raises the start counters, which the leader writes into the log:
+ * were that worth a checkpoint, an idle cluster would make one after the other. */
+TEST(world, an_idle_cluster_makes_no_checkpoints)
+{
+    struct world *w = world_create(&(struct world_options){.seed = 1, .calm = true});
+    world_run_for(w, 4 * WORLD_SECOND);
+    world_run(w);
+    EXPECT(w->counts.acked_writes > 0);
+    world_run_for(w, 10 * WORLD_SECOND); /* the clients' interval is 3 s: the last one is made */
+    uint64_t applied[WORLD_NODES_MAX];
+    uint64_t checkpoint[WORLD_NODES_MAX];
+    for (size_t i = 0; i < w->node_count; i++) {
+        struct member_status s = member_status(w->nodes[i].member);
+        EXPECT(s.checkpoint_index > 0);
+        applied[i] = s.applied_index;
+        checkpoint[i] = s.checkpoint_index;
+    }
+    world_run_for(w, 60 * WORLD_SECOND);
+    for (size_t i = 0; i < w->node_count; i++) {
+        struct member_status s = member_status(w->nodes[i].member);
+        EXPECT_UINT(s.applied_index, applied[i]);
+        EXPECT_UINT(s.checkpoint_index, checkpoint[i]);
+    }
+    world_destroy(w);
+}
+
 static void fail(void *arg)
 {
     struct world *w = arg;
