@@ -23,9 +23,9 @@ enum {
     BACKOFF_MIN_MS = 5,
     BACKOFF_MAX_MS = 50,
     UNKNOWN_ANSWERS_MAX = 8, /* in a row for one write */
-    LARGE_ONE_IN = 200,
+    LARGE_ONE_IN = 500,      /* most rows come from these: each check reads all, on every node */
     AGAIN_ONE_IN = 4,
-    SCAN_LIMIT_MS = 30000,
+    SCAN_LIMIT_MS = 120000, /* of all rows, which are more with TIDEMARK_ROUNDS=full */
     GAPS_MAX = 1000,
 };
 

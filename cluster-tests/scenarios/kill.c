@@ -14,7 +14,12 @@ enum {
     CHECK_EVERY = 5,
     KILL_SPAN_US = 30000, /* in which all nodes are killed, one after the other */
     SETTLE_ACKS = 20,
+    LARGE_ROWS = 40000,
+    ROW_SIZE_MIN = 28, /* three values and the shortest note */
 };
+
+_Static_assert((int)LARGE_ROWS *(int)ROW_SIZE_MIN > (int)LIMIT_ENTRY_SIZE_MAX,
+               "a large write is several entries, which a kill can part");
 
 static void turn_for(struct cluster *c, uint64_t us)
 {
@@ -39,21 +44,14 @@ static void kill_some(struct cluster *c)
     }
 }
 
-#define OFTEN "1s" /* checkpoints, and cuts of the log, between any two kills */
-#define NEVER "1h" /* so that the state stands still while it is compared */
-
-static void set_interval(struct cluster *c, const char *interval)
-{
-    struct err e;
-    EXPECT_OK(node_setting_set(cluster_patient(c, cluster_wait_healthy(c)),
-                               "ts.wal.checkpoint_interval", interval, &e));
-}
-
+/* Checkpoints, and cuts of the log, come between any two kills. */
 static void run_rounds(struct cluster *c, const struct load_options *options, const char *title)
 {
+    struct err e;
     cluster_start_all(c);
     struct load *l = load_open(c, options);
-    set_interval(c, OFTEN);
+    EXPECT_OK(node_setting_set(cluster_patient(c, cluster_wait_healthy(c)),
+                               "ts.wal.checkpoint_interval", "1s", &e));
     unsigned rounds = cluster_rounds(ROUNDS);
     for (unsigned i = 1; i <= rounds; i++) {
         load_run(l, 1 + random_below(cluster_random(c), ACKS_MAX));
@@ -62,9 +60,7 @@ static void run_rounds(struct cluster *c, const struct load_options *options, co
         (void)cluster_wait_healthy(c);
         load_run(l, SETTLE_ACKS);
         if (i % CHECK_EVERY == 0 || i == rounds) {
-            set_interval(c, NEVER);
             load_check(l);
-            set_interval(c, OFTEN);
             load_go(l);
         }
     }
@@ -77,14 +73,14 @@ static void run_rounds(struct cluster *c, const struct load_options *options, co
 TEST(kill, three_nodes)
 {
     struct cluster_options options = {.name = "kill", .founders = 3};
-    struct load_options load = {.reads = true, .large_rows = 60000};
+    struct load_options load = {.reads = true, .large_rows = LARGE_ROWS};
     run_rounds(cluster_open(&options), &load, "kill -9 of three nodes");
 }
 
 TEST(kill, three_nodes_that_lose_what_is_not_synced)
 {
     struct cluster_options options = {.name = "kill-lossy", .founders = 3, .faulty = true};
-    struct load_options load = {.reads = true, .large_rows = 60000};
+    struct load_options load = {.reads = true, .large_rows = LARGE_ROWS};
     run_rounds(cluster_open(&options), &load, "power failure of three nodes");
 }
 
@@ -92,14 +88,14 @@ TEST(kill, a_node_alone_at_level_sync_that_loses_what_is_not_synced)
 {
     struct cluster_options options = {
         .name = "kill-sync", .faulty = true, .flags = {"--wal-level=sync"}};
-    struct load_options load = {.large_rows = 60000};
+    struct load_options load = {.large_rows = LARGE_ROWS};
     run_rounds(cluster_open(&options), &load, "power failure at level sync");
 }
 
 TEST(kill, a_node_alone_at_level_flush)
 {
     struct cluster_options options = {.name = "kill-flush", .flags = {"--wal-level=flush"}};
-    struct load_options load = {.large_rows = 60000};
+    struct load_options load = {.large_rows = LARGE_ROWS};
     run_rounds(cluster_open(&options), &load, "kill -9 at level flush");
 }
 
@@ -107,7 +103,7 @@ TEST(kill, a_node_alone_at_level_byrl_that_loses_what_is_not_synced)
 {
     struct cluster_options options = {
         .name = "kill-byrl", .faulty = true, .flags = {"--wal-level=byrl"}};
-    struct load_options load = {.large_rows = 60000};
+    struct load_options load = {.large_rows = LARGE_ROWS};
     run_rounds(cluster_open(&options), &load, "power failure at level byrl, alone");
 }
 
