@@ -330,6 +330,8 @@ void member_dial(struct member *m);
 void member_tell_progress(struct member *m);
 void member_forward(struct member *m, const struct command *command, struct member_request *r);
 void member_forward_read(struct member *m, struct member_request *r);
+/* What was handed to an earlier leader is answered now: that one may sleep. */
+void member_leader_changed(struct member *m, uint64_t leader);
 /* Fields of PeerMessage that carry another message's bytes. */
 enum {
     PEER_FIELD_RAFT = 1,

@@ -370,31 +370,33 @@ void member_peer_up(struct member *m, const struct peer_hello *hello)
     member_raft_try_start(m);
 }
 
-static void forwards_lost(struct member *m, uint64_t peer_id)
+/* Requests that were handed to 'peer_id', or (other: true) to anybody else. */
+static void list_lost(struct request_list *list, uint64_t peer_id, bool other,
+                      const struct err *why)
 {
-    struct member_request *r = m->forwards.first;
+    struct member_request *r = list->first;
     while (r != NULL) {
         struct member_request *next = r->next;
-        if (r->peer == peer_id) {
-            list_remove(&m->forwards, r);
-            member_reply_error(r, ERR_UNKNOWN_OUTCOME,
-                               "the link to the leader was lost: retry with the same request id");
+        if ((r->peer == peer_id) != other) {
+            list_remove(list, r);
+            member_reply_error(r, why->code, "%s", why->text);
         }
         r = next;
     }
 }
 
-static void list_lost(struct request_list *list, uint64_t peer_id, const char *text)
+static void handed_over_lost(struct member *m, uint64_t peer_id, bool other, const char *what)
 {
-    struct member_request *r = list->first;
-    while (r != NULL) {
-        struct member_request *next = r->next;
-        if (r->peer == peer_id) {
-            list_remove(list, r);
-            member_reply_error(r, ERR_UNAVAILABLE, "%s", text);
-        }
-        r = next;
-    }
+    struct err e;
+    (void)err_set(&e, ERR_UNKNOWN_OUTCOME, "%s: retry with the same request id", what);
+    list_lost(&m->forwards, peer_id, other, &e);
+    (void)err_set(&e, ERR_UNAVAILABLE, "%s: retry", what);
+    list_lost(&m->reads_remote, peer_id, other, &e);
+}
+
+void member_leader_changed(struct member *m, uint64_t leader)
+{
+    handed_over_lost(m, leader, true, "another node leads now");
 }
 
 void member_peer_down(struct member *m, uint64_t peer_id)
@@ -406,9 +408,10 @@ void member_peer_down(struct member *m, uint64_t peer_id)
     log_info(m->log, "node", "peer-down", "peer=%016" PRIx64 " name=%s", p->id, p->name);
     p->connected = false;
     p->unreachable = true;
-    forwards_lost(m, peer_id);
-    list_lost(&m->reads_remote, peer_id, "the link to the leader was lost: retry");
-    list_lost(&m->status_asked, peer_id, "the link was lost");
+    handed_over_lost(m, peer_id, false, "the link to the leader was lost");
+    struct err e;
+    (void)err_set(&e, ERR_UNAVAILABLE, "the link was lost");
+    list_lost(&m->status_asked, peer_id, false, &e);
     member_found_peer(m, p->peer_address, false);
     member_repair_peers(m);
     if (m->gate_ready) {

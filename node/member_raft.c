@@ -477,6 +477,7 @@ static void run_role(struct member *m, const struct action *a)
              a->term, a->id);
     if (a->id != 0) {
         m->leader_gone_ms = 0;
+        member_leader_changed(m, a->id);
     }
     member_manage_role(m);
 }

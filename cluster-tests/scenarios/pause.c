@@ -47,6 +47,32 @@ TEST(pause, a_follower_that_slept_serves_no_stale_read)
     run_rounds(false, "follower paused");
 }
 
+/* A write that a follower handed to a leader that sleeps is not lost with it. */
+TEST(pause, a_write_handed_to_a_sleeping_leader_is_answered_when_another_leads)
+{
+    struct cluster_options options = {.name = "handed", .founders = 3};
+    struct cluster *c = cluster_open(&options);
+    cluster_start_all(c);
+    struct load_options load = {0};
+    struct load *l = load_open(c, &load); /* makes the table */
+    load_run(l, ACKS);
+    load_drain(l, CLUSTER_WAIT_MS);
+    size_t leader = cluster_wait_healthy(c);
+    struct node_client client = *cluster_client(c, (leader + 1) % 3);
+    client.timeout_ms = CLUSTER_WAIT_MS;
+    struct node_write write = {.series = 50, .count = 1, .value = 1};
+    struct err e;
+    EXPECT_OK(node_write(&client, &write, &e));
+    cluster_pause(c, leader);
+    /* Without a request id nobody may repeat it: its outcome is unknown. */
+    EXPECT_ERR(node_write(&client, &write, &e), ERR_UNKNOWN_OUTCOME);
+    EXPECT_CONTAINS(e.text, "another node leads now");
+    cluster_resume(c, leader);
+    cluster_expect_equal_state(c);
+    load_close(l);
+    cluster_close(c);
+}
+
 static void count_row(void *context, unsigned series, uint64_t key, uint64_t value)
 {
     (void)series;
