@@ -54,8 +54,8 @@ TEST(world, an_idle_cluster_makes_no_checkpoints)
     world_run(w);
     EXPECT(w->counts.acked_writes > 0);
     world_run_for(w, 10 * WORLD_SECOND); /* the clients' interval is 3 s: the last one is made */
-    uint64_t applied[WORLD_NODES_MAX];
-    uint64_t checkpoint[WORLD_NODES_MAX];
+    uint64_t applied[WORLD_NODES_MAX] = {0};
+    uint64_t checkpoint[WORLD_NODES_MAX] = {0};
     for (size_t i = 0; i < w->node_count; i++) {
         struct member_status s = member_status(w->nodes[i].member);
         EXPECT(s.checkpoint_index > 0);
