@@ -108,21 +108,32 @@ static enum err_code take_flags(const struct config_input *input, struct config 
 
 /* --- variables --- */
 
-/* A name that is none of ours: an error only when it is nearly one of them. */
+static bool has_variable(const struct config_option *option)
+{
+    return !option->flag_only || strcmp(option->name, "config") == 0;
+}
+
+/* A name that is none of ours: an error only when it is nearly one of them. The
+ * client, the tests and whoever starts us have variables of that prefix, too; so
+ * the prefix, which all share, makes no name more like another. */
 static enum err_code check_unknown_variable(const char *name, struct err *e)
 {
     char variables[CONFIG_OPTIONS_MAX][CONFIG_VARIABLE_SIZE];
     const char *names[CONFIG_OPTIONS_MAX];
+    size_t options_count = 0;
     size_t count = 0;
-    const struct config_option *options = config_options(&count);
-    for (size_t i = 0; i < count; i++) {
-        config_option_variable(&options[i], variables[i]);
-        names[i] = variables[i];
+    const struct config_option *options = config_options(&options_count);
+    for (size_t i = 0; i < options_count; i++) {
+        if (has_variable(&options[i])) {
+            config_option_variable(&options[i], variables[count]);
+            names[count] = variables[count] + sizeof prefix - 1;
+            count++;
+        }
     }
-    const char *guess = config_option_guess(name, names, count);
-    return guess == NULL
-               ? ERR_OK
-               : err_set(e, ERR_INVALID, "unknown variable %s: did you mean %s?", name, guess);
+    const char *guess = config_option_guess(name + sizeof prefix - 1, names, count);
+    return guess == NULL ? ERR_OK
+                         : err_set(e, ERR_INVALID, "unknown variable %s: did you mean %s%s?", name,
+                                   prefix, guess);
 }
 
 static enum err_code take_variable(const char *name, const char *value, struct config *c,
@@ -133,8 +144,7 @@ static enum err_code take_variable(const char *name, const char *value, struct c
     for (size_t i = 0; i < count; i++) {
         char variable[CONFIG_VARIABLE_SIZE];
         config_option_variable(&options[i], variable);
-        bool is_config = strcmp(options[i].name, "config") == 0;
-        if (strcmp(variable, name) != 0 || (options[i].flag_only && !is_config)) {
+        if (strcmp(variable, name) != 0 || !has_variable(&options[i])) {
             continue;
         }
         if (value[0] == '\0') {

@@ -269,6 +269,35 @@ TEST(config, unknown_variables_are_errors_when_they_look_like_ours)
     variable(f, "NOEQUALS");
     EXPECT_OK(load(f));
     fixture_close(f);
+    static const char *const others[] = {
+        "TIDEMARK_FORMAT=json", "TIDEMARK_TIMEOUT=5s", "TIDEMARK_QUIET=true",  /* the client's */
+        "TIDEMARK_KEEP=1",      "TIDEMARK_SEED=1",     "TIDEMARK_ROUNDS=full", /* the tests' */
+        "TIDEMARK_SIM_SEEDS=5", "TIDEMARK_TRACE=1",    "TIDEMARK_WEAK=x",
+    };
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        test_context("%s", others[i]);
+        f = fixture_open();
+        variable(f, others[i]);
+        EXPECT_OK(load(f));
+        fixture_close(f);
+    }
+    static const struct {
+        const char *typo, *meant;
+    } typos[] = {{"TIDEMARK_PEESR", "TIDEMARK_PEERS"},
+                 {"TIDEMARK_DATADIR", "TIDEMARK_DATA_DIR"},
+                 {"TIDEMARK_WAL_LEVLE", "TIDEMARK_WAL_LEVEL"},
+                 {"TIDEMARK_NAMES", "TIDEMARK_NAME"},
+                 {"TIDEMARK_LOGFORMAT", "TIDEMARK_LOG_FORMAT"}};
+    for (size_t i = 0; i < sizeof typos / sizeof typos[0]; i++) {
+        char set[64];
+        char refusal[128];
+        (void)snprintf(set, sizeof set, "%s=x", typos[i].typo);
+        (void)snprintf(refusal, sizeof refusal, "unknown variable %s: did you mean %s?",
+                       typos[i].typo, typos[i].meant);
+        f = fixture_open();
+        variable(f, set);
+        expect_refused(f, refusal);
+    }
 }
 
 TEST(config, unknown_keys_are_errors_with_line_and_guess)

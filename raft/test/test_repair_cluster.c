@@ -629,7 +629,7 @@ static uint64_t seeds_to_play(void)
 {
     const char *rounds = getenv("TIDEMARK_ROUNDS");
     bool full = rounds != NULL && strcmp(rounds, "full") == 0;
-    return number_of("TIDEMARK_SEEDS", full ? SEEDS_FULL : SEEDS);
+    return number_of("TIDEMARK_SEED_COUNT", full ? SEEDS_FULL : SEEDS);
 }
 
 TEST(repair_cluster, nothing_committed_is_lost_and_all_that_can_be_is_repaired)
