@@ -323,15 +323,23 @@ void member_mark(struct member *m);
 void member_configuration_changed(struct member *m, const struct configuration *c);
 void member_run_actions(struct member *m);
 
+/* --- member_forward.c --- */
+
+void member_forward(struct member *m, const struct command *command, struct member_request *r);
+void member_forward_read(struct member *m, struct member_request *r);
+void member_take_forward(struct member *m, uint64_t peer_id, const Tidemark__Peer__V1__Forward *f);
+void member_take_forward_answer(struct member *m, const Tidemark__Peer__V1__ForwardAnswer *a);
+void member_take_status_answer(struct member *m, const Tidemark__Peer__V1__StatusAnswer *a);
+/* What was handed to an earlier leader is answered now: that one may sleep. */
+void member_leader_changed(struct member *m, uint64_t leader);
+/* What was handed to a peer whose link broke. */
+void member_forwards_lost(struct member *m, uint64_t peer_id);
+
 /* --- member_peer.c --- */
 
 void member_peer_tick(struct member *m);
 void member_dial(struct member *m);
 void member_tell_progress(struct member *m);
-void member_forward(struct member *m, const struct command *command, struct member_request *r);
-void member_forward_read(struct member *m, struct member_request *r);
-/* What was handed to an earlier leader is answered now: that one may sleep. */
-void member_leader_changed(struct member *m, uint64_t leader);
 /* Fields of PeerMessage that carry another message's bytes. */
 enum {
     PEER_FIELD_RAFT = 1,
