@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "base/check.h"
+#include "base/log_json.h"
 
 enum { US_PER_S = 1000000 };
 
@@ -80,6 +81,36 @@ static void replace_control_characters(char *text)
     }
 }
 
+static void write_json(const struct log *log, const struct log_json *words)
+{
+    struct line time = {.size = 0};
+    struct log_json line = *words;
+    char text[LOG_LINE_SIZE_MAX + 1];
+    line_time(&time, log->wall_us(log->context));
+    line.time = time.text;
+    line.node = log->node;
+    log_json_write(&line, text);
+    log->write(log->context, text);
+}
+
+static void write_text(const struct log *log, const struct log_json *words)
+{
+    struct line line = {.size = 0};
+    line_time(&line, log->wall_us(log->context));
+    line_printf(&line, " %s", words->level);
+    if (log->node[0] != '\0') {
+        line_printf(&line, " node=%s", log->node);
+    }
+    line_printf(&line, " %s %s%s%s", words->room, words->verb, words->pairs[0] != '\0' ? " " : "",
+                words->pairs);
+    replace_control_characters(line.text);
+    size_t size = strlen(line.text);
+    CHECK(size + 2 <= sizeof line.text);
+    line.text[size] = '\n';
+    line.text[size + 1] = '\0';
+    log->write(log->context, line.text);
+}
+
 void log_line(const struct log *log, enum log_level level, const char *room, const char *verb,
               const char *format, ...)
 {
@@ -90,26 +121,27 @@ void log_line(const struct log *log, enum log_level level, const char *room, con
     CHECK(log->wall_us != NULL);
     CHECK(log->write != NULL);
 
-    struct line line = {.size = 0};
-    line_time(&line, log->wall_us(log->context));
-    line_printf(&line, " %s", level_names[level]);
-    if (log->node[0] != '\0') {
-        line_printf(&line, " node=%s", log->node);
-    }
-    line_printf(&line, " %s %s", room, verb);
+    char pairs[LOG_LINE_SIZE_MAX + 1] = "";
+    int size = 0;
     if (format != NULL) {
-        line_printf(&line, " ");
         va_list args;
         va_start(args, format);
-        line_append(&line, format, args);
+        size = vsnprintf(pairs, sizeof pairs, format, args);
         va_end(args);
+        CHECK(size >= 0);
     }
-    replace_control_characters(line.text);
-    size_t size = strlen(line.text);
-    CHECK(size + 2 <= sizeof line.text);
-    line.text[size] = '\n';
-    line.text[size + 1] = '\0';
-    log->write(log->context, line.text);
+    struct log_json line = {
+        .level = level_names[level],
+        .room = room,
+        .verb = verb,
+        .pairs = pairs,
+        .cut = (size_t)size >= sizeof pairs,
+    };
+    if (log->json) {
+        write_json(log, &line);
+    } else {
+        write_text(log, &line);
+    }
 }
 
 void log_write_stderr(void *context, const char *line)

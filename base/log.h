@@ -5,7 +5,7 @@
  *
  * error: someone must act; warn: will degrade; info: a state changed; debug: off.
  * 'room' and 'verb' are words without blanks; 'format' gives key=value pairs
- * (NULL: none).
+ * (NULL: none), values with blanks in double quotes.
  *
  * Control characters become '?', so that no content can forge a line.
  *
@@ -14,6 +14,7 @@
 #ifndef TIDEMARK_BASE_LOG_H
 #define TIDEMARK_BASE_LOG_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -28,6 +29,7 @@ struct log {
     int64_t (*wall_us)(void *context);              /* time of a line */
     void (*write)(void *context, const char *line); /* takes one line with its newline */
     void *context;
+    bool json; /* each line is an object, see log_json.h */
 };
 
 void log_line(const struct log *log, enum log_level level, const char *room, const char *verb,

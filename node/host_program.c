@@ -30,6 +30,7 @@ static int run(const struct config *config, struct io *io)
         .wall_us = wall_us,
         .write = log_write_stderr,
         .context = io,
+        .json = config->log_format == CONFIG_LOG_JSON,
     };
     (void)snprintf(log.node, sizeof log.node, "%s", config->name);
     struct host_options options = {.config = config, .log = &log, .io = io};

@@ -30,7 +30,7 @@ static void fixture_write(void *context, const char *line)
 static void fixture_init(struct fixture *f)
 {
     *f = (struct fixture){.wall_us = INT64_C(1769860800123456)};
-    f->log = (struct log){LOG_INFO, "n1", fixture_time, fixture_write, f};
+    f->log = (struct log){LOG_INFO, "n1", fixture_time, fixture_write, f, false};
 }
 
 TEST(log, a_line_has_time_level_node_room_verb_and_pairs)
@@ -78,6 +78,26 @@ TEST(log, times_before_1970_and_beyond_all_years_are_written_too)
     f.wall_us = INT64_MAX;
     log_info(&f.log, "a", "b", NULL);
     EXPECT_CONTAINS(f.line, "info node=n1 a b\n");
+}
+
+TEST(log, a_line_is_an_object_when_that_is_wanted)
+{
+    struct fixture f;
+    fixture_init(&f);
+    f.log.json = true;
+    log_warn(&f.log, "wal", "slot-damaged", "index=%d reason=\"%s\"", 7, "bad crc");
+    EXPECT_STR(f.line,
+               "{\"time\":\"2026-01-31T12:00:00.123456Z\",\"level\":\"warn\",\"node\":\"n1\","
+               "\"room\":\"wal\",\"verb\":\"slot-damaged\",\"index\":7,"
+               "\"reason\":\"bad crc\"}\n");
+    log_info(&f.log, "node", "start", NULL);
+    EXPECT_CONTAINS(f.line, "\"verb\":\"start\"}\n");
+    char text[2 * LOG_LINE_SIZE_MAX];
+    memset(text, 'x', sizeof text - 1);
+    text[sizeof text - 1] = '\0';
+    log_info(&f.log, "a", "b", "text=%s", text);
+    EXPECT(strlen(f.line) <= LOG_LINE_SIZE_MAX);
+    EXPECT_CONTAINS(f.line, "x\",\"cut\":true}\n");
 }
 
 TEST(log, content_can_not_forge_a_line)

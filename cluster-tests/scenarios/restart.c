@@ -80,6 +80,19 @@ TEST(restart, the_leader_hands_over_to_a_node_that_is_there)
     cluster_close(c);
 }
 
+TEST(restart, a_node_logs_json_when_asked_to)
+{
+    struct cluster_options options = {.name = "json", .flags = {"--log-format=json"}};
+    struct cluster *c = cluster_open(&options);
+    cluster_start_all(c);
+    (void)cluster_wait_healthy(c);
+    cluster_stop(c, 0);
+    EXPECT(cluster_said(c, 0, "\"room\":\"node\",\"verb\":\"start\",\"version\":"));
+    EXPECT(cluster_said(c, 0, "\"verb\":\"stopped\",\"code\":0,\"reason\":\"stopped\"}\n"));
+    EXPECT(!cluster_said(c, 0, " info node=n1 ")); /* no line is text */
+    cluster_close(c);
+}
+
 /* A clean stop makes a checkpoint: nothing is left to replay. */
 TEST(restart, a_node_alone_has_nothing_to_replay)
 {
