@@ -504,10 +504,14 @@ static enum err_code finish_giving_up(struct storage *s, struct err *e)
     if (code != ERR_OK) {
         return code;
     }
+    struct hard_state_file *hard = NULL;
+    code = hard_state_create(s->io, s->dir, &fresh, &hard, e);
+    if (code != ERR_OK) {
+        return code; /* the old one stays open: a failed node still says who it was */
+    }
     hard_state_close(s->hard);
-    s->hard = NULL;
-    code = hard_state_create(s->io, s->dir, &fresh, &s->hard, e);
-    return code == ERR_OK ? make_dirs(s, e) : code;
+    s->hard = hard;
+    return make_dirs(s, e);
 }
 
 enum err_code storage_give_up_identity(struct storage *s, struct err *e)

@@ -68,7 +68,9 @@ static void check_applied(struct node *n)
 static void check_cut(struct node *n, const struct member_status *s)
 {
     struct world *w = n->world;
-    n->checkpoint_index = s->checkpoint_index;
+    if (s->checkpoint_index > n->checkpoint_index) {
+        n->checkpoint_index = s->checkpoint_index;
+    }
     uint64_t held[WORLD_NODES_MAX];
     for (size_t i = 0; i < w->node_count; i++) { /* rising */
         size_t k = i;

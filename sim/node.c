@@ -364,7 +364,6 @@ void node_start(struct node *n)
     n->up = true;
     n->stopped = false;
     n->incarnation++;
-    n->checkpoint_index = storage_control(n->storage)->checkpoint_index;
     n->applied_index = 0;
     world_trace(w, n->number, n->incarnation, storage_hard(n->storage)->directory_id);
     n->restart_us = 0;

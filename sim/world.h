@@ -83,7 +83,8 @@ struct node {
     uint64_t resume_us;            /* of a pause */
     uint64_t slow_until_us;        /* the disk is slow */
     uint64_t applied_index;        /* as last seen */
-    uint64_t checkpoint_index;     /* durable here, as last seen */
+    uint64_t checkpoint_index;     /* highest that was durable here, before a wipe too: a leader
+                                      can't know of the wipe */
     struct hard_state hard;        /* when the process ended */
     bool damaged;                  /* something of its log was broken and is not repaired yet */
     bool replaced;                 /* wiped or rolled back, not a voter again yet */
