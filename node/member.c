@@ -289,6 +289,7 @@ static void copy_options(struct member *m, const struct member_options *o)
     }
     m->wal_level_new = o->wal_level;
     m->log_keep = o->log_keep != 0 ? o->log_keep : MEMBER_TRAILING_ENTRIES;
+    m->part_size = o->part_size != 0 ? o->part_size : COMMAND_PART_SIZE_MAX;
     m->weaken = o->weaken;
     m->random = random_seeded(o->seed);
 }
@@ -298,6 +299,7 @@ struct member *member_open(const struct member_options *options, uint64_t now_ms
     CHECK(options->host->submit != NULL);
     CHECK(options->host->send != NULL);
     CHECK(options->host->stopped != NULL);
+    CHECK(options->part_size <= COMMAND_PART_SIZE_MAX);
     CHECK(options->storage != NULL);
     struct member *m = mem_zalloc(sizeof *m);
     copy_options(m, options);

@@ -68,6 +68,7 @@ struct member_options {
     size_t peer_count;        /* 0: one node alone */
     unsigned wal_level;       /* of a new directory that founds alone: 0..3 */
     uint64_t log_keep;        /* entries kept below a checkpoint for slow followers; 0: 1,024 */
+    size_t part_size;         /* of the pieces of a large write, and of an append; 0: 1 MiB */
     uint64_t seed;            /* of election timeouts and random waits */
     unsigned weaken;          /* rules that a test takes out (member_weaken.h); 0 in production */
 };

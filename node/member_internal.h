@@ -127,7 +127,8 @@ struct member {
     size_t peer_address_count;
     unsigned wal_level_new;
     uint64_t log_keep;
-    unsigned weaken; /* member_weaken.h */
+    size_t part_size; /* a larger write stands in parts of this size */
+    unsigned weaken;  /* member_weaken.h */
     struct random random;
 
     struct hard_state hard;  /* as last given to the log lane */
@@ -153,6 +154,7 @@ struct member {
     struct buf gather; /* commands of the next entry */
     struct member_request *gathered[MEMBER_BATCH_COMMANDS_MAX];
     size_t gathered_count;
+    bool gathered_large; /* one write, that takes several entries */
     struct proposal *proposals_first, *proposals_last;
     struct request_list forwards; /* handed to the leader, by token */
     uint64_t token_next;

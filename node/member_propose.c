@@ -185,22 +185,26 @@ static void keep_proposals(struct member *m, struct entry *const *entries, size_
     buf_reset(&m->gather);
 }
 
-/* One, or the parts of a large command (safety.md G2). */
+static bool is_large(const struct member *m, const struct command *command)
+{
+    return command->kind == COMMAND_WRITE && command->body.size > m->part_size;
+}
+
+/* One, or the parts of a large write (safety.md G2). */
 static size_t make_entries(const struct member *m, struct entry *entries[COMMAND_PARTS_MAX])
 {
     struct bytes all = buf_bytes(&m->gather);
-    if (all.size <= MEMBER_BATCH_SIZE_MAX) {
+    if (!m->gathered_large) {
         entries[0] = entry_new(ENTRY_COMMAND, 0, 0, all);
         return 1;
     }
-    struct command_part part = {.count = (all.size - 1) / COMMAND_PART_SIZE_MAX + 1};
+    struct command_part part = {.count = (all.size - 1) / m->part_size + 1};
     CHECK(m->gathered_count == 1);
     CHECK(part.count <= COMMAND_PARTS_MAX);
     for (; part.place < part.count; part.place++) {
         struct buf payload = {0};
         part.piece.data = all.data;
-        part.piece.size =
-            all.size < COMMAND_PART_SIZE_MAX ? all.size : (size_t)COMMAND_PART_SIZE_MAX;
+        part.piece.size = all.size < m->part_size ? all.size : m->part_size;
         all.data += part.piece.size;
         all.size -= part.piece.size;
         command_put_part(&payload, &part);
@@ -265,13 +269,14 @@ static void gather(struct member *m, const struct command *command, struct membe
 {
     /* The local WAL of a cluster holds metadata alone, so one entry is never both. */
     bool alone = command_is_metadata(command->kind) || command->kind == COMMAND_CHECKPOINT ||
-                 command->body.size > COMMANDS_SIZE_MAX;
+                 is_large(m, command);
     bool full = m->gathered_count == MEMBER_BATCH_COMMANDS_MAX ||
                 m->gather.size + command->body.size > COMMANDS_SIZE_MAX;
     if (m->gathered_count > 0 && (alone || full)) {
         member_flush(m, m->now_ms);
     }
     command_put(&m->gather, command);
+    m->gathered_large = is_large(m, command);
     m->gathered[m->gathered_count] = r;
     if (r != NULL) {
         r->slot = &m->gathered[m->gathered_count];

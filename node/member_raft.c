@@ -224,6 +224,7 @@ void member_raft_try_start(struct member *m)
         .heartbeat_ms = m->settings.heartbeat_ms,
         .election_ms = m->settings.election_ms,
         .cache_size_max = CACHE_SIZE_MAX,
+        .append_size = m->part_size,
     };
     struct replica_state state = {
         .term = m->hard.term,

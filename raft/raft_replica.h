@@ -27,14 +27,14 @@
 #include "raft/replica.h"
 
 enum {
-    RAFT_APPEND_SIZE_TARGET = 1 * LIMIT_MIB, /* of one append, unless one entry is larger */
-    RAFT_FEED_ENTRIES = 64,                  /* of one read from disk for a lagging peer */
-    RAFT_FEED_WINDOW = 1024,      /* entries from disk that a peer has not acknowledged */
-    RAFT_APPLY_ENTRIES = 512,     /* of one ACTION_APPLY */
-    RAFT_CATCH_UP_DISTANCE = 256, /* entries that a server may lack when it is promoted */
-    RAFT_CHANGE_ELECTIONS = 4,    /* election timeouts that a step waits for its majorities */
-    RAFT_TRANSFER_ELECTIONS = 2,  /* election timeouts that a transfer may take */
-    RAFT_GONE_ELECTIONS = 10,     /* election timeouts between two early elections */
+    RAFT_APPEND_SIZE = 1 * LIMIT_MIB, /* of one append, if the options don't say */
+    RAFT_FEED_ENTRIES = 64,           /* of one read from disk for a lagging peer */
+    RAFT_FEED_WINDOW = 1024,          /* entries from disk that a peer has not acknowledged */
+    RAFT_APPLY_ENTRIES = 512,         /* of one ACTION_APPLY */
+    RAFT_CATCH_UP_DISTANCE = 256,     /* entries that a server may lack when it is promoted */
+    RAFT_CHANGE_ELECTIONS = 4,        /* election timeouts that a step waits for its majorities */
+    RAFT_TRANSFER_ELECTIONS = 2,      /* election timeouts that a transfer may take */
+    RAFT_GONE_ELECTIONS = 10,         /* election timeouts between two early elections */
 };
 
 /* Entries that a peer lacks and memory no longer holds, read from disk piece by piece. */

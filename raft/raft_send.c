@@ -35,7 +35,7 @@ static void send_entries(struct replica *r, struct raft_peer *peer, struct entry
         size_t size = raft_packet_entry_size(entries[from]);
         size_t n = 1;
         while (from + n < count && n < LIMIT_APPEND_ENTRIES_MAX &&
-               size + raft_packet_entry_size(entries[from + n]) <= RAFT_APPEND_SIZE_TARGET) {
+               size + raft_packet_entry_size(entries[from + n]) <= r->options.append_size) {
             size += raft_packet_entry_size(entries[from + n]);
             n++;
         }

@@ -197,6 +197,9 @@ enum err_code replica_start(const struct replica_options *options,
     }
     struct replica *r = mem_zalloc(sizeof *r);
     r->options = *options;
+    if (r->options.append_size == 0) {
+        r->options.append_size = RAFT_APPEND_SIZE;
+    }
     r->random = random_seeded(options->seed);
     r->snapshot.index = state->snapshot_index;
     r->snapshot.term = state->snapshot_term;

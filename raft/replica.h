@@ -40,6 +40,7 @@ struct replica_options {
     unsigned heartbeat_ms; /* 100 */
     unsigned election_ms;  /* 500 */
     size_t cache_size_max; /* bytes of applied entries kept for followers */
+    size_t append_size;    /* of one append, unless one entry is larger; 0: 1 MiB */
 };
 
 /* What the disk holds, whole and verified. */

@@ -5,6 +5,11 @@
  *
  *   write k of client c:  row (series "c<c>", time k,  value k)
  *                         row (series "r<c>", time 0,  value k)
+ *   one in four also:     rows (series "l<c>", from time k * 64 on, value k)
+ *
+ * The last ones make it too large for one entry of the log in half of the worlds, so
+ * that it stands in parts (safety.md G2): all its rows are there or none, in every
+ * state that is read.
  *
  * A client repeats a write with the same request id until it knows the outcome.
  * Readers ask any node for the register of any client: never below what was
@@ -18,10 +23,21 @@
 #include "proto/wire.h"
 #include "sim/world.h"
 
-enum { SETTLE_MS = 3000, UNKNOWN_ANSWERS_MAX = 50 };
+enum {
+    SETTLE_MS = 3000,
+    UNKNOWN_ANSWERS_MAX = 50,
+    LARGE_ROWS_MAX = 64,
+    ROW_SIZE = 17,        /* of a write: its time, value and series */
+    WRITE_BASE_SIZE = 200 /* of a write: more than all the rest of it */
+};
 
 enum outcome { OPEN, ACKED, UNKNOWN };
 enum task { IDLE, SET_INTERVAL, CREATE_DATABASE, CREATE_TABLE, OPEN_SESSION, WRITE, READ };
+
+struct operation {
+    enum outcome outcome;
+    size_t large_rows;
+};
 
 struct client {
     struct member_request request; /* first */
@@ -40,8 +56,8 @@ struct client {
     uint64_t session;
     uint64_t sequence;
     uint64_t operation; /* number of the write under way, or the last one */
-    enum outcome *outcomes;
-    size_t outcome_capacity;
+    struct operation *operations;
+    size_t operation_capacity;
     uint64_t acked_max;       /* highest acknowledged operation */
     unsigned unknown_answers; /* to the write under way */
 
@@ -52,10 +68,9 @@ struct client {
     uint64_t seen[WORLD_CLIENTS];
     bool scanning;
     bool scanned;
-    bool found;
-    uint64_t value;
+    uint64_t value;    /* of the register */
+    size_t large_rows; /* of the operation that wrote it */
     enum err_code scan_code;
-    struct buf answer;
 };
 
 /* --- messages --- */
@@ -69,20 +84,32 @@ static void put_series(struct buf *out, const char *kind, size_t number)
     wire_end(out, mark);
 }
 
-static void put_column(struct buf *out, const char *name, uint64_t first, uint64_t second)
+static void put_column(struct buf *out, const char *name, const uint64_t *values, size_t count)
 {
-    uint8_t values[16];
-    bytes_put_u64(values, first);
-    bytes_put_u64(values + 8, second);
+    uint8_t bytes[8 * (LARGE_ROWS_MAX + 2)];
+    CHECK(8 * count <= sizeof bytes);
+    for (size_t i = 0; i < count; i++) {
+        bytes_put_u64(bytes + 8 * i, values[i]);
+    }
     size_t mark = wire_begin(out, 7);
     wire_put_str(out, 1, name);
-    wire_put_bytes(out, 2, bytes_of(values, sizeof values));
+    wire_put_bytes(out, 2, bytes_of(bytes, 8 * count));
     wire_end(out, mark);
 }
 
 static void make_write(const struct client *c, struct buf *out)
 {
-    static const uint8_t series_of_row[] = {0, 1};
+    enum { IN_C, IN_R, IN_L };
+    uint8_t series_of_row[LARGE_ROWS_MAX + 2] = {IN_C, IN_R};
+    uint64_t times[LARGE_ROWS_MAX + 2] = {c->operation, 0};
+    uint64_t values[LARGE_ROWS_MAX + 2] = {c->operation, c->operation};
+    size_t count = 2;
+    for (size_t i = 0; i < c->operations[c->operation].large_rows; i++) {
+        series_of_row[count] = IN_L;
+        times[count] = c->operation * LARGE_ROWS_MAX + i;
+        values[count] = c->operation;
+        count++;
+    }
     size_t mark = wire_begin(out, 1);
     wire_put_uint(out, 1, c->session);
     wire_put_uint(out, 2, c->sequence);
@@ -93,9 +120,12 @@ static void make_write(const struct client *c, struct buf *out)
     wire_put_item(out, 4, bytes_str("key"));
     put_series(out, "c", c->number);
     put_series(out, "r", c->number);
-    wire_put_bytes(out, 6, bytes_of(series_of_row, sizeof series_of_row));
-    put_column(out, "ts", c->operation, 0);
-    put_column(out, "v", c->operation, c->operation);
+    if (count > 2) {
+        put_series(out, "l", c->number);
+    }
+    wire_put_bytes(out, 6, bytes_of(series_of_row, count));
+    put_column(out, "ts", times, count);
+    put_column(out, "v", values, count);
 }
 
 static void put_definition(struct buf *out)
@@ -125,12 +155,23 @@ static void put_definition(struct buf *out)
     wire_put_uint(out, 2, 1);
 }
 
-static void make_scan(struct buf *out, const char *kind, size_t number)
+/* Rows of a series from one time to the one before 'until'. */
+struct range {
+    const char *kind;
+    size_t number;
+    uint64_t from, until;
+};
+
+static void make_scan(struct buf *out, const struct range *r)
 {
     char key[16];
-    (void)snprintf(key, sizeof key, "%s%zu", kind, number);
+    (void)snprintf(key, sizeof key, "%s%zu", r->kind, r->number);
     wire_put_str(out, 1, "sim");
     wire_put_str(out, 2, "kv");
+    wire_put_uint(out, 4, 1);
+    wire_put_fixed64(out, 5, r->from);
+    wire_put_uint(out, 6, 1);
+    wire_put_fixed64(out, 7, r->until);
     size_t mark = wire_begin(out, 8);
     wire_put_str(out, 1, "key");
     wire_put_item(out, 2, bytes_str(key));
@@ -249,23 +290,45 @@ static void ask(struct client *c)
 
 /* --- reading --- */
 
+/* Rows in the range; 'last' is the value of the last one. */
+static enum err_code count_rows(struct tsdb_view *view, const struct range *r, size_t *rows,
+                                uint64_t *last)
+{
+    struct buf request = {0};
+    struct buf answer = {0};
+    struct tsdb_scan *scan = NULL;
+    struct err e;
+    bool done = false;
+    make_scan(&request, r);
+    enum err_code code = tsdb_scan_open(view, buf_bytes(&request), &scan, &e);
+    if (code == ERR_OK) {
+        code = tsdb_scan_next(scan, 65536, &answer, &done, &e);
+        CHECK(code != ERR_OK || done);
+        tsdb_scan_close(scan);
+    }
+    struct bytes values = column_of(buf_bytes(&answer), "v");
+    *rows = values.size / 8;
+    *last = *rows > 0 ? bytes_get_u64(values.data + values.size - 8) : 0;
+    buf_deinit(&request);
+    buf_deinit(&answer);
+    return code;
+}
+
+/* The register, and in the same state the other rows of the write that is in it. */
 static void work_scan(struct job *job)
 {
     struct client *c = job->context;
     struct tsdb_view *view = tsdb_view_pin(member_tsdb(c->node->member));
-    struct buf request = {0};
-    struct err e;
-    bool done = false;
-    struct tsdb_scan *scan = NULL;
-    make_scan(&request, "r", c->target);
-    buf_reset(&c->answer);
-    c->scan_code = tsdb_scan_open(view, buf_bytes(&request), &scan, &e);
+    struct range r = {"r", c->target, 0, 1};
+    size_t rows = 0;
+    c->scan_code = count_rows(view, &r, &rows, &c->value);
     if (c->scan_code == ERR_OK) {
-        c->scan_code = tsdb_scan_next(scan, 65536, &c->answer, &done, &e);
-        tsdb_scan_close(scan);
+        uint64_t ignored = 0;
+        r = (struct range){"l", c->target, c->value * LARGE_ROWS_MAX,
+                           (c->value + 1) * LARGE_ROWS_MAX};
+        c->scan_code = count_rows(view, &r, &c->large_rows, &ignored);
     }
     tsdb_view_unpin(view);
-    buf_deinit(&request);
 }
 
 static void done_scan(struct job *job)
@@ -319,8 +382,7 @@ static void check_read(struct client *c)
     if (c->scan_code != ERR_OK) {
         return; /* no table yet, or the node is going down */
     }
-    struct bytes values = column_of(buf_bytes(&c->answer), "v");
-    uint64_t value = values.size >= 8 ? bytes_get_u64(values.data) : 0;
+    uint64_t value = c->value;
     if (value < c->floor) {
         world_fail(w,
                    "stale read at %s: register r%zu has %" PRIu64 ", but %" PRIu64
@@ -334,6 +396,11 @@ static void check_read(struct client *c)
     if (value > w->clients[c->target].operation) {
         world_fail(w, "register r%zu has %" PRIu64 ", which was never written", c->target, value);
     }
+    size_t large_rows = value == 0 ? 0 : w->clients[c->target].operations[value].large_rows;
+    if (c->large_rows != large_rows) {
+        world_fail(w, "%s has %zu of %zu rows that write %" PRIu64 " of client %zu adds",
+                   c->node->name, c->large_rows, large_rows, value, c->target);
+    }
     c->seen[c->target] = value;
     w->counts.acked_reads++;
 }
@@ -342,12 +409,12 @@ static void check_read(struct client *c)
 
 static void note_outcome(struct client *c, enum outcome outcome)
 {
-    c->outcomes =
-        mem_grow(c->outcomes, &c->outcome_capacity, c->operation + 1, sizeof *c->outcomes);
-    c->outcomes[c->operation] = outcome;
+    struct operation *o = &c->operations[c->operation];
+    o->outcome = outcome;
     if (outcome == ACKED) {
         c->acked_max = c->operation;
         c->world->counts.acked_writes++;
+        c->world->counts.large_writes += o->large_rows > 0 ? 1 : 0;
     } else {
         c->world->counts.unknown++;
     }
@@ -429,6 +496,32 @@ static void take_answer(struct client *c)
     }
 }
 
+/* Rows that a write adds so that it needs all the parts that there may be, or fewer. */
+static size_t draw_large_rows(struct world *w)
+{
+    if (w->part_size == 0) {
+        return random_between(&w->random, 1, LARGE_ROWS_MAX);
+    }
+    size_t rows = (COMMAND_PARTS_MAX * w->part_size - WRITE_BASE_SIZE) / ROW_SIZE;
+    rows = rows < LARGE_ROWS_MAX ? rows : LARGE_ROWS_MAX;
+    return random_between(&w->random, w->part_size / ROW_SIZE, rows);
+}
+
+static void start_write(struct client *c)
+{
+    struct world *w = c->world;
+    c->task = WRITE;
+    c->operation++;
+    c->sequence++;
+    c->unknown_answers = 0;
+    c->operations =
+        mem_grow(c->operations, &c->operation_capacity, c->operation + 1, sizeof *c->operations);
+    struct operation *o = &c->operations[c->operation];
+    o->outcome = OPEN;
+    o->large_rows = random_chance(&w->random, 1, 4) ? draw_large_rows(w) : 0;
+    ask(c);
+}
+
 static void start_task(struct client *c)
 {
     struct world *w = c->world;
@@ -438,11 +531,7 @@ static void start_task(struct client *c)
     } else if (random_chance(&w->random, 1, 3)) {
         start_read(c);
     } else {
-        c->task = WRITE;
-        c->operation++;
-        c->sequence++;
-        c->unknown_answers = 0;
-        ask(c);
+        start_write(c);
     }
 }
 
@@ -466,8 +555,7 @@ void clients_close(struct world *w)
         struct client *c = &w->clients[i];
         CHECK(!c->asked);
         CHECK(!c->scanning);
-        mem_free(c->outcomes);
-        buf_deinit(&c->answer);
+        mem_free(c->operations);
     }
     mem_free(w->clients);
 }
@@ -564,7 +652,7 @@ static void scan_all(struct node *n, const char *kind, size_t number, struct fou
     struct tsdb_scan *scan = NULL;
     struct err e;
     bool done = false;
-    make_scan(&request, kind, number);
+    make_scan(&request, &(struct range){kind, number, 0, INT64_MAX});
     enum err_code code = tsdb_scan_open(view, buf_bytes(&request), &scan, &e);
     while (code == ERR_OK && !done) {
         buf_reset(&answer);
@@ -580,6 +668,31 @@ static void scan_all(struct node *n, const char *kind, size_t number, struct fou
     buf_deinit(&answer);
 }
 
+static uint64_t value_at(const struct found *found, uint64_t time)
+{
+    return time < found->capacity ? found->values[time] : 0;
+}
+
+/* Of a write that took effect all rows are there, of another one none. */
+static void check_large(struct node *n, const struct client *c, const struct found *rows)
+{
+    struct found large = {0};
+    scan_all(n, "l", c->number, &large);
+    for (uint64_t k = 1; k <= c->operation; k++) {
+        size_t expected = value_at(rows, k) != 0 ? c->operations[k].large_rows : 0;
+        for (size_t i = 0; i < LARGE_ROWS_MAX; i++) {
+            uint64_t value = value_at(&large, k * LARGE_ROWS_MAX + i);
+            if (value != (i < expected ? k : 0)) {
+                world_fail(n->world,
+                           "%s: write %" PRIu64 " of client %zu adds %zu rows, row %zu has "
+                           "value %" PRIu64,
+                           n->name, k, c->number, expected, i, value);
+            }
+        }
+    }
+    mem_free(large.values);
+}
+
 static void check_rows(struct node *n, const struct client *c)
 {
     struct found found = {0};
@@ -589,8 +702,8 @@ static void check_rows(struct node *n, const struct client *c)
                    found.last);
     }
     for (uint64_t k = 1; k <= c->operation; k++) {
-        uint64_t value = k < found.capacity ? found.values[k] : 0;
-        if (c->outcomes[k] == ACKED && value != k) {
+        uint64_t value = value_at(&found, k);
+        if (c->operations[k].outcome == ACKED && value != k) {
             world_fail(n->world, "%s: write %" PRIu64 " of client %zu was acknowledged and is %s",
                        n->name, k, c->number, value == 0 ? "lost" : "changed");
         }
@@ -599,6 +712,7 @@ static void check_rows(struct node *n, const struct client *c)
                        c->number, value);
         }
     }
+    check_large(n, c, &found);
     mem_free(found.values);
 }
 

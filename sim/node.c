@@ -303,6 +303,7 @@ static void open_member(struct node *n)
         .peer_count = w->node_count,
         .wal_level = WAL_LEVEL_BYRL,
         .log_keep = w->log_keep,
+        .part_size = w->part_size,
         .seed = random_u64(&w->random),
         .weaken = w->weaken,
     };

@@ -42,7 +42,8 @@ struct world;
 /* Totals over a run, printed so that a run that tested nothing is seen. */
 struct world_counts {
     uint64_t commits, acked_writes, acked_reads, unknown, crashes, power_failures, damages;
-    uint64_t repairs, wipes, rollbacks, partitions, elections, checkpoints, installs, fail_stops;
+    uint64_t large_writes, repairs, wipes, rollbacks, partitions, elections, checkpoints,
+        fail_stops;
 };
 
 /* What one side of a link knows. */
@@ -125,6 +126,7 @@ struct world {
     struct fake_net *net;
     uint64_t trace;    /* a hash of all that happened: the same for the same seed */
     uint64_t log_keep; /* entries kept below a checkpoint */
+    size_t part_size;  /* of a piece of a large write; 0: none is that large */
     uint64_t chaos_us; /* when the next fault is due */
     struct client *clients;
     struct world_counts counts;

@@ -315,6 +315,9 @@ static void note_applied(struct tsdb *db, uint64_t index, uint64_t term)
 {
     CHECK(index > tsdb_applied_index(db));
     CHECK(term >= tsdb_applied_term(db));
+    if (db->large.next != 0 && index != db->large.index) {
+        large_change_drop(&db->large); /* this entry was no part of it: it is void */
+    }
     atomic_store_explicit(&db->applied_term, term, memory_order_relaxed);
     atomic_store_explicit(&db->applied_index, index, memory_order_release);
 }

@@ -6,9 +6,10 @@
  *                                      a gap, all of one term
  *
  * Anything else between two parts (the entry of another leader, a record that was
- * not written) makes the parts so far void: nothing of them ever takes effect.
- * So there is at most one such change at a time, none across a checkpoint's
- * entry, and it is no part of the state that checkpoints and hashes cover.
+ * not written) makes the parts so far void: nothing of them ever takes effect, and
+ * their memory is given back. So there is at most one such change at a time, none
+ * across a checkpoint's entry, and it is no part of the state that checkpoints and
+ * hashes cover.
  *
  * An embedded value, zero at first. One thread. */
 #ifndef TIDEMARK_TSDB_LARGE_CHANGE_H

@@ -131,6 +131,7 @@ void solo_start(struct solo *s)
         .peer_count = s->options.peer_count,
         .wal_level = s->options.wal_level,
         .seed = 1,
+        .part_size = s->options.part_size,
         .weaken = s->options.weaken,
     };
     s->stopped = false;
@@ -306,17 +307,20 @@ enum err_code solo_make_table(struct solo *s)
     return code;
 }
 
-static void put_values(struct buf *body, const char *name, uint64_t value)
+static void put_values(struct buf *body, const char *name, uint64_t value, size_t count)
 {
-    uint8_t bytes[8];
-    bytes_put_u64(bytes, value);
+    uint8_t bytes[8 * SOLO_ROWS_MAX];
+    CHECK(count <= SOLO_ROWS_MAX);
+    for (size_t i = 0; i < count; i++) {
+        bytes_put_u64(bytes + 8 * i, value + i);
+    }
     size_t mark = wire_begin(body, 7);
     wire_put_str(body, 1, name);
-    wire_put_bytes(body, 2, bytes_of(bytes, sizeof bytes));
+    wire_put_bytes(body, 2, bytes_of(bytes, 8 * count));
     wire_end(body, mark);
 }
 
-enum err_code solo_write(struct solo *s, int64_t time)
+enum err_code solo_write_rows(struct solo *s, int64_t time, size_t count)
 {
     struct buf body = {0};
     wire_put_str(&body, 2, "t");
@@ -325,11 +329,16 @@ enum err_code solo_write(struct solo *s, int64_t time)
     size_t series = wire_begin(&body, 5);
     wire_put_item(&body, 1, bytes_str("k"));
     wire_end(&body, series);
-    put_values(&body, "ts", (uint64_t)time);
-    put_values(&body, "v", (uint64_t)time);
+    put_values(&body, "ts", (uint64_t)time, count);
+    put_values(&body, "v", (uint64_t)time, count);
     enum err_code code = solo_propose(s, COMMAND_WRITE, buf_bytes(&body));
     buf_deinit(&body);
     return code;
+}
+
+enum err_code solo_write(struct solo *s, int64_t time)
+{
+    return solo_write_rows(s, time, 1);
 }
 
 long solo_count(struct solo *s)

@@ -8,9 +8,12 @@
 #include "node/storage.h"
 #include "testkit/fake_disk.h"
 
+enum { SOLO_ROWS_MAX = 32 }; /* of one write */
+
 struct solo_options {
     unsigned wal_level;
     size_t peer_count; /* 0: alone */
+    size_t part_size;  /* of a piece of a large write; 0: as in production */
     unsigned weaken;   /* node/member_weaken.h */
 };
 
@@ -50,6 +53,8 @@ enum err_code solo_propose(struct solo *s, enum command_kind kind, struct bytes 
 enum err_code solo_set(struct solo *s, const char *name, const char *value);
 enum err_code solo_make_table(struct solo *s); /* t.kv: ts, v int64; tag key */
 enum err_code solo_write(struct solo *s, int64_t time);
+/* Rows of 'count' times from 'time' on, in one write. */
+enum err_code solo_write_rows(struct solo *s, int64_t time, size_t count);
 /* Rows of t.kv that can be read now; -1: it can't be read. */
 long solo_count(struct solo *s);
 

@@ -275,3 +275,74 @@ TEST(member, a_cancelled_request_is_not_answered)
     EXPECT_INT(solo_count(&s), ROWS + 1); /* it took effect all the same */
     solo_close(&s);
 }
+
+/* A write of ROWS rows in parts, cut at the 'calls'-th call to the disk. False: it
+ * was through by then. */
+static bool cut_large_write(unsigned level, uint64_t calls, bool power)
+{
+    enum { PART_SIZE = 100 }; /* of about 400 bytes */
+    struct solo s;
+    solo_open(&s, (struct solo_options){.wal_level = level, .part_size = PART_SIZE});
+    solo_run(&s, 1500);
+    EXPECT_OK(solo_make_table(&s));
+    EXPECT_OK(solo_write(&s, 1000));
+    uint64_t before = member_status(s.member).applied_index;
+    fake_disk_stop_after(s.disk, calls);
+    bool acked = solo_write_rows(&s, 1, ROWS) == ERR_OK;
+    EXPECT(!acked || member_status(s.member).applied_index == before + 4);
+    if (s.stopped) {
+        solo_end(&s);
+        fake_disk_clear_faults(s.disk);
+        if (power) {
+            fake_disk_power_fail_lose_all(s.disk);
+        }
+    } else {
+        solo_crash(&s, power);
+    }
+    solo_start(&s);
+    solo_run(&s, 3000);
+    long count = solo_count(&s);
+    EXPECT(count == 1 + ROWS || (count == 1 && !acked));
+    EXPECT_OK(solo_write_rows(&s, 1, ROWS)); /* what is left of the first one is void */
+    EXPECT_INT(solo_count(&s), 1 + ROWS);
+    solo_close(&s);
+    return !acked;
+}
+
+/* safety.md G2 */
+TEST(member, a_large_write_is_there_wholly_or_not_at_all_wherever_a_crash_cuts_it)
+{
+    enum { CALLS_MAX = 100 };
+    for (int power = 0; power < 2; power++) {
+        uint64_t calls = 0;
+        while (calls < CALLS_MAX && cut_large_write(1, calls, power != 0)) {
+            calls++;
+        }
+        EXPECT(calls >= 4); /* at least one for each part */
+        EXPECT(calls < CALLS_MAX);
+    }
+}
+
+/* The first part finds no room, later ones may: it is refused all the same. */
+TEST(member, a_large_write_without_room_for_all_its_parts_is_refused)
+{
+    enum { PART_SIZE = 100, WRITES = 2000 };
+    struct solo s;
+    solo_open(&s, (struct solo_options){.wal_level = 2, .part_size = PART_SIZE});
+    fill(&s);
+    fake_disk_set_capacity(s.disk, fake_disk_used(s.disk));
+    enum err_code code = ERR_OK;
+    long rows = ROWS;
+    for (int64_t time = 1000; code == ERR_OK && time < 1000 + WRITES * ROWS; time += ROWS) {
+        code = solo_write_rows(&s, time, ROWS);
+        rows += code == ERR_OK ? ROWS : 0;
+    }
+    EXPECT(code == ERR_NO_SPACE || code == ERR_UNAVAILABLE);
+    EXPECT(!s.stopped);
+    EXPECT_INT(solo_count(&s), rows);
+    fake_disk_set_capacity(s.disk, 0);
+    EXPECT_OK(solo_write_rows(&s, 1, ROWS)); /* these are there already */
+    EXPECT_OK(solo_write_rows(&s, 500000, ROWS));
+    EXPECT_INT(solo_count(&s), rows + ROWS);
+    solo_close(&s);
+}

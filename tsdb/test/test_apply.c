@@ -272,11 +272,14 @@ TEST(apply, a_large_write_with_something_between_its_parts_has_no_effect)
     make_write_request(&rows, "m", "a", "1 1 - - -\n2 2 - - -");
     struct command write = {.kind = COMMAND_WRITE, .body = buf_bytes(&rows)};
     EXPECT_OK(apply_half(&f, &write, 0));
+    EXPECT(f.db->large.bytes.size > 0);
     tsdb_apply_barrier(f.db, ++f.index, f.term);
+    EXPECT_UINT(f.db->large.bytes.size, 0); /* nobody waits for the rest of it */
     EXPECT_OK(apply_half(&f, &write, 1));
     EXPECT_INT(f.result.code, ERR_UNAVAILABLE);
     EXPECT_OK(apply_half(&f, &write, 0));
     EXPECT_OK(put(&f, "b", "3 3 - - -"));
+    EXPECT_UINT(f.db->large.bytes.size, 0);
     EXPECT_OK(apply_half(&f, &write, 1));
     EXPECT_INT(f.result.code, ERR_UNAVAILABLE);
     EXPECT_STR(scan_all(&f), "b,-,- 3 3 - - -\n");
