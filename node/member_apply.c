@@ -52,6 +52,10 @@ static void work_apply(struct job *job)
         case ENTRY_COMMAND:
             b->code = tsdb_apply(db, entry->index, entry->term, entry_payload(entry),
                                  &b->results[i], &b->err);
+            if (b->code == ERR_STATE && is_weakened(b->member->weaken, WEAKEN_CHECKPOINTS)) {
+                tsdb_apply_barrier(db, entry->index, entry->term);
+                b->code = ERR_OK;
+            }
             break;
         case ENTRY_BARRIER:
             tsdb_apply_barrier(db, entry->index, entry->term);
@@ -418,7 +422,8 @@ void member_apply_pump(struct member *m)
     if (m->applying != NULL || q->head == q->count || member_is_ending(m)) {
         return;
     }
-    if (is_checkpoint(q->items[q->head]) && m->checkpoint_running) {
+    if (is_checkpoint(q->items[q->head]) && m->checkpoint_running &&
+        !is_weakened(m->weaken, WEAKEN_CHECKPOINTS)) {
         return; /* no checkpoint is skipped: it waits for the one that is being written (E2) */
     }
     struct apply_batch *b = new_batch(m);

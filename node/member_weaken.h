@@ -9,16 +9,17 @@
 #include <stdbool.h>
 
 enum member_weaken {
-    WEAKEN_VOTES = 1U << 0,       /* B1: a vote leaves without being durable */
-    WEAKEN_APPENDS = 1U << 1,     /* B1: entries are acknowledged before they are synced */
-    WEAKEN_APPLY = 1U << 2,       /* D1: a start applies up to the last whole entry */
-    WEAKEN_COPIES = 1U << 3,      /* D2: byrl's local WAL holds data too */
-    WEAKEN_FAIL_STOP = 1U << 4,   /* D4: a checkpoint that fails is given up, the node goes on */
-    WEAKEN_SESSIONS = 1U << 5,    /* E1: a checkpoint holds no sessions */
-    WEAKEN_CUTS = 1U << 6,        /* E3: a log is cut at the node's own checkpoint */
-    WEAKEN_CLEAN_STOP = 1U << 7,  /* E6: a stop makes no checkpoint, hands nothing over */
-    WEAKEN_HANGS = 1U << 8,       /* H2: a disk that hangs is waited for */
-    WEAKEN_LEADER_GONE = 1U << 9, /* I: a dead leader is missed only after a timeout */
+    WEAKEN_VOTES = 1U << 0,        /* B1: a vote leaves without being durable */
+    WEAKEN_APPENDS = 1U << 1,      /* B1: entries are acknowledged before they are synced */
+    WEAKEN_APPLY = 1U << 2,        /* D1: a start applies up to the last whole entry */
+    WEAKEN_COPIES = 1U << 3,       /* D2: byrl's local WAL holds data too */
+    WEAKEN_FAIL_STOP = 1U << 4,    /* D4: a checkpoint that fails is given up, the node goes on */
+    WEAKEN_SESSIONS = 1U << 5,     /* E1: a checkpoint holds no sessions */
+    WEAKEN_CUTS = 1U << 6,         /* E3: a log is cut at the node's own checkpoint */
+    WEAKEN_CLEAN_STOP = 1U << 7,   /* E6: a stop makes no checkpoint, hands nothing over */
+    WEAKEN_HANGS = 1U << 8,        /* H2: a disk that hangs is waited for */
+    WEAKEN_LEADER_GONE = 1U << 9,  /* I: a dead leader is missed only after a timeout */
+    WEAKEN_CHECKPOINTS = 1U << 10, /* E2: a slow node skips a checkpoint */
 };
 
 static inline bool is_weakened(unsigned weaken, enum member_weaken rule)

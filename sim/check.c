@@ -64,12 +64,37 @@ static void check_applied(struct node *n)
     }
 }
 
+/* Every node makes the same checkpoints of the same bytes (safety.md E2). */
+static void check_checkpoint(struct node *n, uint64_t index)
+{
+    struct world *w = n->world;
+    char name[TSDB_NAME_SIZE];
+    char path[IO_PATH_MAX];
+    struct buf manifest = {0};
+    struct err e;
+    tsdb_manifest_name(index, name);
+    if (io_join(path, storage_tsdb_dir(n->storage), name, &e) == ERR_OK &&
+        io_read_file(fake_disk_io(n->disk), path, LIMIT_MANIFEST_SIZE_MAX, &manifest, &e) ==
+            ERR_OK) { /* else its disk has just died */
+        uint64_t hash = hash64(buf_bytes(&manifest)) | 1;
+        uint64_t *first = slot_of(&w->manifest_of_index, &w->manifest_of_index_count, index);
+        if (*first == 0) {
+            *first = hash;
+        } else if (*first != hash) {
+            world_fail(w, "%s has another checkpoint %" PRIu64 " than others", n->name, index);
+        }
+        w->counts.checkpoints++;
+    }
+    buf_deinit(&manifest);
+}
+
 /* Nothing leaves a log before a majority holds it in a checkpoint (safety.md E3). */
 static void check_cut(struct node *n, const struct member_status *s)
 {
     struct world *w = n->world;
     if (s->checkpoint_index > n->checkpoint_index) {
         n->checkpoint_index = s->checkpoint_index;
+        check_checkpoint(n, s->checkpoint_index);
     }
     uint64_t held[WORLD_NODES_MAX];
     for (size_t i = 0; i < w->node_count; i++) { /* rising */

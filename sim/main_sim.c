@@ -28,6 +28,7 @@ static void add(struct world_counts *total, const struct world_counts *one)
     total->rollbacks += one->rollbacks;
     total->partitions += one->partitions;
     total->elections += one->elections;
+    total->checkpoints += one->checkpoints;
     total->fail_stops += one->fail_stops;
 }
 
@@ -36,10 +37,10 @@ static void print(const char *label, const struct world_counts *c)
     (void)printf("%s: commits %" PRIu64 " acked %" PRIu64 " (large %" PRIu64 ") reads %" PRIu64
                  " unknown %" PRIu64 " elections %" PRIu64 " crashes %" PRIu64 " (power %" PRIu64
                  ") damages %" PRIu64 " repaired %" PRIu64 " wipes %" PRIu64 " rollbacks %" PRIu64
-                 " partitions %" PRIu64 " fail-stops %" PRIu64 "\n",
+                 " partitions %" PRIu64 " checkpoints %" PRIu64 " fail-stops %" PRIu64 "\n",
                  label, c->commits, c->acked_writes, c->large_writes, c->acked_reads, c->unknown,
                  c->elections, c->crashes, c->power_failures, c->damages, c->repairs, c->wipes,
-                 c->rollbacks, c->partitions, c->fail_stops);
+                 c->rollbacks, c->partitions, c->checkpoints, c->fail_stops);
 }
 
 static uint64_t number_of(const char *text)

@@ -98,6 +98,7 @@ unsigned world_weaken_named(const char *name)
         {"copies", WEAKEN_COPIES},
         {"fail-stop", WEAKEN_FAIL_STOP},
         {"sessions", WEAKEN_SESSIONS},
+        {"checkpoints", WEAKEN_CHECKPOINTS},
         {"cuts", WEAKEN_CUTS},
         {"clean-stop", WEAKEN_CLEAN_STOP},
         {"answers", WORLD_WEAKEN_ANSWERS},
@@ -147,6 +148,7 @@ void world_destroy(struct world *w)
     clients_close(w);
     fake_net_destroy(w->net);
     mem_free(w->leader_of_term);
+    mem_free(w->manifest_of_index);
     mem_free(w->term_of_index);
     mem_free(w);
 }

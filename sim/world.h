@@ -133,6 +133,8 @@ struct world {
     uint64_t leader_of_term_count;
     uint64_t cut_max;         /* highest checkpoint that a majority has held durably */
     uint64_t *leader_of_term; /* directory id, by term */
+    uint64_t manifest_of_index_count;
+    uint64_t *manifest_of_index; /* its hash, of the checkpoint first made anywhere */
     uint64_t applied_count;
     uint64_t *term_of_index; /* as first applied anywhere */
     int64_t wall_offset_us[WORLD_NODES_MAX];

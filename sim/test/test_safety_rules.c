@@ -114,6 +114,11 @@ TEST(safety_rules, e1_a_checkpoint_holds_the_sessions_too)
     expect_needed(WEAKEN_SESSIONS, 1, 30, "stale read");
 }
 
+TEST(safety_rules, e2_a_slow_node_skips_no_checkpoint)
+{
+    expect_needed(WEAKEN_CHECKPOINTS, 1, 30, "has another checkpoint");
+}
+
 TEST(safety_rules, e3_a_log_is_cut_only_where_a_majority_has_a_checkpoint)
 {
     expect_needed(WEAKEN_CUTS, 1, 10, "has cut its log");
