@@ -43,6 +43,8 @@ enum wal_mutation {
     WAL_MUTATION_NO_EXTENT_CHECK,  /* what the extent says was held is not compared */
     /* A8 */
     WAL_MUTATION_NO_SIDE_MARK, /* a repair in place leaves no mark */
+    /* A9 */
+    WAL_MUTATION_NO_ANSWER, /* what a recovery mode dropped is not recorded */
     WAL_MUTATION_COUNT
 };
 

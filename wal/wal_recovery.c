@@ -292,6 +292,9 @@ static enum err_code answer_loss(struct recovery *r, struct err *e)
     struct wal *w = r->w;
     struct wal_writer *writer = &w->writer;
     uint64_t first = wal_lsn_segment(&w->layout, r->replay.first_loss.lsn);
+    if (WAL_MUTATED(NO_ANSWER)) {
+        return ERR_OK;
+    }
     enum err_code code = wal_directory_set_aside(w, first, wal_set_last(&w->set), e);
     if (code != ERR_OK) {
         return code;

@@ -308,6 +308,45 @@ TEST(hard_state, a_full_list_forgets_who_is_no_member_and_never_a_member)
     fixture_close(f);
 }
 
+/* --- two copies --- */
+
+enum { COPY_SIZE = 64 * 1024 };
+
+/* The vote that is left when the file of one copy rots. With 'alternating' the
+ * other copy is as it was before the vote, as if each write went to one of them. */
+static uint64_t vote_left(const char *rots, const char *other, bool alternating)
+{
+    struct fixture *f = fixture_open();
+    struct buf before = {0};
+    f->next.cluster_id = 5;
+    f->next.term = 5;
+    EXPECT_OK(hard_state_write(f->file, &f->next, &f->err));
+    EXPECT_OK(io_read_file(f->io, other, COPY_SIZE, &before, &f->err));
+    f->next.term = 6;
+    f->next.voted_for = 8;
+    EXPECT_OK(hard_state_write(f->file, &f->next, &f->err));
+    hard_state_close(f->file);
+    f->file = NULL;
+    if (alternating) {
+        EXPECT_OK(io_replace_file(f->io, "/", other, buf_bytes(&before), &f->err));
+    }
+    fake_disk_flip_bit(f->disk, rots, 70, 1);
+    EXPECT_OK(hard_state_open(f->io, "/", &f->file, &f->err));
+    uint64_t voted_for = hard_state_get(f->file)->voted_for;
+    buf_deinit(&before);
+    fixture_close(f);
+    return voted_for;
+}
+
+/* safety.md B1 */
+TEST(hard_state, a_promise_outlives_either_copy)
+{
+    EXPECT_UINT(vote_left("hard-state.0", "hard-state.1", false), 8);
+    EXPECT_UINT(vote_left("hard-state.1", "hard-state.0", false), 8);
+    EXPECT_UINT(vote_left("hard-state.0", "hard-state.1", true), 0);
+    EXPECT_UINT(vote_left("hard-state.1", "hard-state.0", true), 0);
+}
+
 /* --- what must never be written --- */
 
 static void write_next(void *fixture)

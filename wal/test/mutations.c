@@ -296,6 +296,25 @@ static bool repair_in_place_survives_two_crashes(void)
     return fixture_open(&f) == ERR_OK && fixture_reads(&f, 5, 1, SIZE);
 }
 
+/* Point-in-time recovery drops what follows a damage; the node goes on and
+ * acknowledges more. The next open must not take that for what it once dropped. */
+static bool writes_after_a_drop_stay(void)
+{
+    fixture_deinit(&f);
+    fixture_init(&f, WAL_LOCAL);
+    EXPECT_OK(fixture_open(&f));
+    fixture_fill(&f, 1, 8, 1, SIZE);
+    EXPECT_OK(wal_close(f.wal, &f.err));
+    f.wal = NULL;
+    fake_disk_flip_bit(f.disk, fixture_segment(1), fixture_offset(4, SIZE) + 200, 1);
+    EXPECT_OK(fixture_open(&f));
+    EXPECT_UINT(wal_index_last(f.wal), 4);
+    fixture_fill(&f, 9, 12, 1, SIZE);
+    crash_losing_all();
+    return fixture_open(&f) == ERR_OK && fixture_reads(&f, 9, 1, SIZE) &&
+           fixture_reads(&f, 12, 1, SIZE);
+}
+
 static bool right_under(enum wal_mutation mutation, bool (*scenario)(void))
 {
     fixture_init(&f, WAL_RAFT);
@@ -325,3 +344,4 @@ NEEDED_BY_SCENARIO(NO_FRAME_BIT, lost_member_of_a_void_frame_has_no_effect)
 NEEDED_BY_SCENARIO(NO_SEQUENCE, vanished_replacement_is_noticed)
 NEEDED_BY_SCENARIO(NO_EXTENT_CHECK, vanished_end_of_a_segment_is_noticed)
 NEEDED_BY_SCENARIO(NO_SIDE_MARK, repair_in_place_survives_two_crashes)
+NEEDED_BY_SCENARIO(NO_ANSWER, writes_after_a_drop_stay)
