@@ -683,6 +683,9 @@ struct member_status member_status(const struct member *m)
     (void)snprintf(s.peer_address, sizeof s.peer_address, "%s", m->peer_address);
     (void)snprintf(s.client_address, sizeof s.client_address, "%s", m->client_address);
     (void)snprintf(s.message, sizeof s.message, "%s", m->message);
+    if (s.message[0] == '\0') {
+        member_checkpoint_message(m, s.message, sizeof s.message);
+    }
     s.repaired = m->repair_total;
     if (m->repair != NULL) {
         s.repair = repair_status(m->repair);

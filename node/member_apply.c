@@ -65,7 +65,6 @@ static void work_apply(struct job *job)
             break;
         }
     }
-    b->memory_size = tsdb_memory_size(db);
 }
 
 /* --- local copies (safety.md D2): metadata always, data at levels 1 and 2 --- */
@@ -357,8 +356,6 @@ static void take_batch(struct member *m, struct apply_batch *b)
             member_checkpoint_frozen(m);
         }
     }
-    m->checkpoint_wanted |=
-        b->memory_size > m->settings.memory_size_max / 2 || m->log_size > m->settings.wal_size_max;
     if (m->replica != NULL) {
         struct event ev = {.type = EVENT_APPLIED, .index = m->applied_index};
         struct err e;

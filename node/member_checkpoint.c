@@ -7,6 +7,7 @@
  *   apply:  the frozen memory goes, files that nobody needs are removed
  *   log:    entries that a majority no longer needs are cut away (safety.md E3) */
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -182,6 +183,7 @@ void member_checkpoint_frozen(struct member *m)
     CHECK(!m->checkpoint_running);
     m->checkpoint_running = true;
     m->checkpoint_started_ms = m->now_ms;
+    m->checkpoint_retry_ms = 0;
     m->checkpoint_configuration = m->committed;
     struct checkpoint_job *c = mem_zalloc(sizeof *c);
     c->member = m;
@@ -288,16 +290,56 @@ static bool may_propose(const struct member *m)
     return m->replica != NULL && m->formed && replica_status(m->replica).leader_ready;
 }
 
+/* Looked at anew each time: a proposal that was lost takes no wish with it. */
 static bool is_due(const struct member *m)
 {
-    if (m->checkpoint_wanted && m->applied_index > m->control.checkpoint_index + 1) {
-        return true; /* the log is to be cut, whatever is in it */
+    bool changed = m->changed_index > m->control.checkpoint_index;
+    bool grown = tsdb_memory_size(m->db) > m->settings.memory_size_max / 2;
+    if (changed && (grown || m->now_ms >= m->checkpoint_next_ms)) {
+        return true;
     }
-    return m->changed_index > m->control.checkpoint_index && m->now_ms >= m->checkpoint_next_ms;
+    return m->log_size > m->settings.wal_size_max && /* it is to be cut, whatever is in it */
+           m->applied_index > m->control.checkpoint_index + 1;
+}
+
+/* As tsdb_validate() judges. */
+static bool is_memory_full(const struct member *m)
+{
+    return m->db != NULL && tsdb_memory_size(m->db) >= m->settings.memory_size_max;
+}
+
+void member_checkpoint_message(const struct member *m, char *dst, size_t size)
+{
+    dst[0] = '\0';
+    if (!is_memory_full(m)) {
+        return;
+    }
+    char doing[64] = "waits for the next checkpoint";
+    if (m->checkpoint_running) {
+        (void)snprintf(doing, sizeof doing, "a checkpoint is written, since %" PRIu64 " s",
+                       (m->now_ms - m->checkpoint_started_ms) / 1000);
+    }
+    (void)snprintf(dst, size,
+                   "writes are refused while %zu bytes of rows are in memory, "
+                   "ts.mem_segment_size.max_limit is %" PRIu64 ": %s",
+                   tsdb_memory_size(m->db), m->settings.memory_size_max, doing);
+}
+
+static void watch_memory(struct member *m)
+{
+    bool full = is_memory_full(m);
+    if (full && !m->memory_full) {
+        log_warn(m->log, "node", "memory-full", "bytes=%zu limit=%" PRIu64, tsdb_memory_size(m->db),
+                 m->settings.memory_size_max);
+    } else if (!full && m->memory_full) {
+        log_info(m->log, "node", "memory-has-room", NULL);
+    }
+    m->memory_full = full;
 }
 
 void member_checkpoint_tick(struct member *m)
 {
+    watch_memory(m);
     if (m->db == NULL || m->checkpoint_running || m->stop_asked || !may_propose(m)) {
         return;
     }
@@ -307,7 +349,6 @@ void member_checkpoint_tick(struct member *m)
     if (!is_due(m) || m->now_ms < m->checkpoint_retry_ms) {
         return;
     }
-    m->checkpoint_wanted = false;
     m->checkpoint_next_ms = m->now_ms + m->settings.checkpoint_interval_ms;
     m->checkpoint_retry_ms = m->now_ms + RETRY_MS;
     member_propose_own(m, COMMAND_CHECKPOINT, (struct bytes){0});

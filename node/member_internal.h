@@ -84,8 +84,7 @@ struct apply_batch {
     struct tsdb_results results[MEMBER_APPLY_ENTRIES_MAX];
     enum err_code code;
     struct err err;
-    size_t memory_size; /* of the state's rows in memory, after it */
-    bool wait_copy;     /* answers wait until the local copy is synced */
+    bool wait_copy; /* answers wait until the local copy is synced */
     bool copy_metadata_only;
 };
 
@@ -220,11 +219,11 @@ struct member {
     uint64_t checkpoint_started_ms;
     uint64_t checkpoint_next_ms;
     uint64_t checkpoint_last_ms, checkpoint_last_bytes;
-    uint64_t checkpoint_retry_ms;
-    uint64_t checkpoint_before; /* the one before the newest; kept for transfers */
-    uint64_t log_size;          /* of entries applied since the last checkpoint */
-    uint64_t changed_index;     /* last applied entry that is worth a checkpoint */
-    bool checkpoint_wanted;     /* before its time: log or memory has grown */
+    uint64_t checkpoint_retry_ms; /* one was proposed: the next not before, unless it is applied */
+    uint64_t checkpoint_before;   /* the one before the newest; kept for transfers */
+    uint64_t log_size;            /* of entries applied since the last checkpoint */
+    uint64_t changed_index;       /* last applied entry that is worth a checkpoint */
+    bool memory_full;             /* the leader refuses writes; as last logged */
     struct configuration checkpoint_configuration; /* committed as of the freeze */
     struct request_list checkpoint_requests;
     struct install *install;
@@ -398,6 +397,8 @@ void member_checkpoint_frozen(struct member *m);
 /* Highest checkpoint that a majority of voters hold durably, 0: none (safety.md E3). */
 uint64_t member_checkpoint_majority(const struct member *m);
 void member_checkpoint_cut(struct member *m);
+/* For people: that rows in memory keep writes out, and what for; "": they do not. */
+void member_checkpoint_message(const struct member *m, char *dst, size_t size);
 
 /* --- member_snapshot.c --- */
 

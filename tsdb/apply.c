@@ -442,7 +442,7 @@ static enum err_code validate_write(struct tsdb *db, const struct version *v, st
     if (size >= (uint64_t)limit) {
         return err_set(e, ERR_FULL,
                        "%zu bytes of rows wait in memory for a checkpoint, at most %" PRId64
-                       " are allowed (ts.mem_segment_size.max_limit): try again later",
+                       " are allowed: try again later, or raise ts.mem_segment_size.max_limit",
                        size, limit);
     }
     struct write_batch w = {0};

@@ -164,6 +164,42 @@ TEST(settings, every_wal_level_of_a_node_alone_keeps_what_was_acknowledged)
     cluster_close(c);
 }
 
+/* They wait for checkpoints, again and again, also while the lead moves, which loses
+ * proposals of checkpoints. */
+TEST(settings, writes_go_on_when_memory_is_small)
+{
+    enum { ROUNDS = 200, ACKS_EACH = 60, GAP_LIMIT_MS = 5000 };
+    struct cluster_options options = {.name = "memory", .founders = 3};
+    struct cluster *c = cluster_open(&options);
+    cluster_start_all(c);
+    struct load_options load = {.reads = true, .rows_max = 3000, .depth = 2};
+    struct load *l = load_open(c, &load);
+    set(c, "ts.wal.checkpoint_interval", "1h"); /* only memory asks for checkpoints */
+    set(c, "ts.mem_segment_size.max_limit", "1MiB");
+    for (unsigned i = 0; i < cluster_rounds(ROUNDS); i++) {
+        load_gap_begin(l);
+        load_run(l, ACKS_EACH);
+        size_t leader = cluster_wait_leader(c);
+        if (i % 4 == 3) {
+            cluster_kill(c, leader);
+            load_run(l, 1);
+            cluster_start(c, leader, NULL);
+        } else if (i % 2 == 1) {
+            struct err e; /* whether the lead moves now is not the matter here */
+            enum err_code code =
+                node_change(cluster_client(c, leader), "TransferLeadership", "", &e);
+            EXPECT(code == ERR_OK || code == ERR_UNAVAILABLE || code == ERR_STATE ||
+                   code == ERR_UNKNOWN_OUTCOME || code == ERR_DEADLINE);
+        }
+        (void)load_gap_end(l);
+    }
+    load_check(l);
+    load_print(l, "small memory");
+    load_expect_gaps(l, "small memory", GAP_LIMIT_MS);
+    load_close(l);
+    cluster_close(c);
+}
+
 /* --- watching --- */
 
 struct watch {

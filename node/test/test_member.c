@@ -89,6 +89,38 @@ TEST(member, a_clean_stop_of_a_node_alone_leaves_nothing_to_replay)
     EXPECT(replayed_after_stop(WEAKEN_CLEAN_STOP) >= ROWS);
 }
 
+/* An operator who sees refused writes must find out why, and what helps. */
+TEST(member, full_memory_refuses_writes_says_why_and_ends_with_the_checkpoint)
+{
+    enum { ROWS_MAX = 200000 };
+    struct solo s;
+    solo_open(&s, (struct solo_options){.wal_level = 2});
+    EXPECT_OK(solo_make_table(&s));
+    EXPECT_OK(solo_set(&s, "ts.mem_segment_size.max_limit", "1MiB"));
+    EXPECT_OK(solo_set(&s, "ts.wal.checkpoint_interval", "1h"));
+    EXPECT_STR(member_status(s.member).message, "");
+    s.hold[LANE_POOL] = true; /* the checkpoint that is asked for at half is not written */
+    int64_t rows = 0;
+    while (rows < ROWS_MAX && solo_write(&s, rows) == ERR_OK) {
+        rows++;
+    }
+    EXPECT(s.reply.code == ERR_FULL);
+    EXPECT_CONTAINS(s.text, "bytes of rows wait in memory for a checkpoint");
+    EXPECT_CONTAINS(s.text, "raise ts.mem_segment_size.max_limit");
+    s.now_ms += 3000;
+    solo_run(&s, 100);
+    EXPECT_CONTAINS(member_status(s.member).message, "writes are refused");
+    EXPECT_CONTAINS(member_status(s.member).message,
+                    "ts.mem_segment_size.max_limit is 1048576: a checkpoint is written, since 3 s");
+    EXPECT(member_status(s.member).healthy); /* it serves reads */
+    s.hold[LANE_POOL] = false;
+    solo_run(&s, 1000);
+    EXPECT_STR(member_status(s.member).message, "");
+    EXPECT_OK(solo_write(&s, rows));
+    EXPECT_INT(solo_count(&s), rows + 1);
+    solo_close(&s);
+}
+
 /* Flips a bit in a row of the local WAL, near its end. */
 static void damage_a_row(struct solo *s)
 {
