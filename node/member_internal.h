@@ -6,7 +6,8 @@
  *   member_apply.c     committed entries through the apply lane; local copies
  *   member_local.c     commit without Raft: the local WAL alone
  *   member_raft.c      replica events and actions; reads; the log lane's jobs
- *   member_peer.c      hellos, messages, forwarding
+ *   member_peer.c      links to other nodes: who they are and what they say
+ *   member_forward.c   what one node hands to another
  *   member_found.c     founding a cluster, adopting one, joining one
  *   member_repair.c    repair before joining; answering other nodes' repairs
  *   member_checkpoint.c checkpoints and cutting the log
