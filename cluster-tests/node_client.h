@@ -35,7 +35,7 @@ struct node_status {
     uint64_t commit_index, applied_index, last_index, checkpoint_index;
     struct node_log_status raft, local;
     uint32_t wal_level;
-    char message[400];
+    char message[720];
     bool healthy;
     uint64_t start_counter, rows_written;
 };

@@ -119,8 +119,9 @@ static bool judge_sender(const struct hard_state *own, const struct peer_hello *
     }
     if (h->cluster_id != 0 && own->cluster_id != 0 && h->cluster_id != own->cluster_id) {
         judge_as(out, IDENTITY_FOREIGN,
-                 "%s belongs to cluster %016" PRIx64 ", %s to cluster %016" PRIx64, h->name,
-                 h->cluster_id, own->name, own->cluster_id);
+                 "%s belongs to cluster %016" PRIx64 ", %s to cluster %016" PRIx64
+                 ": one of them has another's data directory, or wrong peers",
+                 h->name, h->cluster_id, own->name, own->cluster_id);
         return false;
     }
     return true;

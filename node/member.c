@@ -661,6 +661,21 @@ static bool is_healthy(const struct member *m)
     return status.leader != 0 && !status.installing;
 }
 
+bool member_is_refused(const struct member *m)
+{
+    return m->refused[0] != '\0' && m->now_ms < m->refused_ms + MEMBER_REFUSED_MS && !is_healthy(m);
+}
+
+static void put_message(const struct member *m, char *dst, size_t size)
+{
+    bool refused = member_is_refused(m);
+    (void)snprintf(dst, size, "%s%s%s", m->message, m->message[0] != '\0' && refused ? "; " : "",
+                   refused ? m->refused : "");
+    if (dst[0] == '\0') {
+        member_checkpoint_message(m, dst, size);
+    }
+}
+
 struct member_status member_status(const struct member *m)
 {
     struct member_status s = {
@@ -682,10 +697,7 @@ struct member_status member_status(const struct member *m)
     (void)snprintf(s.name, sizeof s.name, "%s", m->name);
     (void)snprintf(s.peer_address, sizeof s.peer_address, "%s", m->peer_address);
     (void)snprintf(s.client_address, sizeof s.client_address, "%s", m->client_address);
-    (void)snprintf(s.message, sizeof s.message, "%s", m->message);
-    if (s.message[0] == '\0') {
-        member_checkpoint_message(m, s.message, sizeof s.message);
-    }
+    put_message(m, s.message, sizeof s.message);
     s.repaired = m->repair_total;
     if (m->repair != NULL) {
         s.repair = repair_status(m->repair);

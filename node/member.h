@@ -199,7 +199,7 @@ struct member_status {
     unsigned wal_level;
     bool formed;
     bool healthy;
-    char message[400]; /* for people; "" when all is well */
+    char message[720]; /* for people; "" when all is well */
     uint64_t writes, rows_written, reads;
     struct repair_status repair;   /* REPAIRING */
     struct repair_status repaired; /* all repairs that ended since the start */

@@ -32,7 +32,7 @@ void member_forward(struct member *m, const struct command *command, struct memb
 {
     uint64_t leader = leader_connected(m);
     if (leader == 0) {
-        member_reply_error(r, ERR_UNAVAILABLE, "no leader is known now: retry");
+        member_reply_error(r, ERR_UNAVAILABLE, "%s", member_why_no_leader(m));
         return;
     }
     struct buf request = {0};
@@ -48,7 +48,7 @@ void member_forward_read(struct member *m, struct member_request *r)
 {
     uint64_t leader = leader_connected(m);
     if (leader == 0) {
-        member_reply_error(r, ERR_UNAVAILABLE, "no leader is known now: retry");
+        member_reply_error(r, ERR_UNAVAILABLE, "%s", member_why_no_leader(m));
         return;
     }
     r->token = m->token_next++;

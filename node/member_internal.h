@@ -42,6 +42,7 @@ enum {
     MEMBER_CHUNK_SIZE = 256 * 1024,  /* of a checkpoint file in one message */
     MEMBER_TRAILING_ENTRIES = 1024,  /* kept in the log below a checkpoint for slow followers */
     MEMBER_GATE_MS = 1000,           /* how long a start waits for the voters' welcome */
+    MEMBER_REFUSED_MS = 5000,        /* a refusal is news for so long; we dial again sooner */
 };
 
 /* The settings that the member itself follows, as last applied. */
@@ -142,6 +143,8 @@ struct member {
     bool mark_due;            /* a log was written to since the last MARK */
     uint64_t appended_ms;
     char message[400]; /* for people; see member_say() */
+    char refused[300]; /* why another node has refused us, last */
+    uint64_t refused_ms;
 
     struct tsdb *db;
     uint64_t applied_index;
@@ -248,6 +251,8 @@ struct member {
 void member_set_state(struct member *m, enum member_state next);
 /* The node can't keep its promises: stops taking part at once, ends with 1. */
 void member_fail(struct member *m, const char *format, ...) ERR_FORMAT(2, 3);
+/* Others refuse us, and nobody leads us: m->refused says why. */
+bool member_is_refused(const struct member *m);
 /* What a person should know now; "" clears it. Logged when it changes. */
 void member_say(struct member *m, const char *format, ...) ERR_FORMAT(2, 3);
 bool member_is_ending(const struct member *m);
@@ -292,6 +297,8 @@ void list_push(struct request_list *list, struct member_request *r);
 void list_remove(struct request_list *list, struct member_request *r);
 struct member_request *list_find(const struct request_list *list, uint64_t token);
 bool member_is_leader(const struct member *m);
+/* Why no leader is known; for the client, who may retry. */
+const char *member_why_no_leader(const struct member *m);
 /* Client address of the leader, "" when unknown. */
 const char *member_leader_address(struct member *m, char dst[LIMIT_ADDRESS_SIZE_MAX + 1]);
 /* Proposes a command that no client waits for. */

@@ -299,6 +299,9 @@ void member_refused(struct member *m, uint64_t peer_id, const struct peer_refusa
     if (identity_judge_refusal(&standing, peer_id, refusal, text) == IDENTITY_GO_ON) {
         log_warn(m->log, "node", "refused", "peer=%016" PRIx64 " reason=\"%s\"", peer_id,
                  refusal->reason);
+        (void)snprintf(m->refused, sizeof m->refused, "refused by another node: %s",
+                       refusal->reason);
+        m->refused_ms = m->now_ms;
         return;
     }
     member_give_up_identity(m, text);

@@ -290,9 +290,14 @@ static void gather(struct member *m, const struct command *command, struct membe
 
 /* --- proposing --- */
 
+const char *member_why_no_leader(const struct member *m)
+{
+    return member_is_refused(m) ? m->refused : "no leader is known now: retry";
+}
+
 static const char *why_unavailable(const struct member *m)
 {
-    return m->message[0] != '\0' ? m->message : "no leader is known now: retry";
+    return m->message[0] != '\0' ? m->message : member_why_no_leader(m);
 }
 
 static void note_deadline(uint64_t *next, const struct member_request *r)

@@ -169,6 +169,12 @@ static bool is_told_that_it_is_foreign(struct cluster *c, void *context)
            cluster_said(c, 0, "node hello-refused") && cluster_said(c, 1, "node hello-refused");
 }
 
+static bool says_that_it_is_foreign(struct cluster *c, void *context)
+{
+    struct node_status *s = context;
+    return cluster_status(c, 2, s) && strstr(s->message, "belongs to cluster") != NULL;
+}
+
 /* The directory of another cluster at the address of a member: all say so, it
  * takes no part, and does no harm. It runs on, because the word of a stranger
  * is no reason for a node to end. */
@@ -193,7 +199,14 @@ TEST(refuse, a_directory_of_another_cluster)
     cluster_start(c, 2, NULL);
     cluster_wait(c, is_told_that_it_is_foreign, NULL, 0, "nobody says that n3 is foreign");
     load_run(l, ACKS);
-    struct node_status s = cluster_wait_status(c, 2);
+    struct node_status s;
+    cluster_wait(c, says_that_it_is_foreign, &s, 0, "the status of n3 does not say it");
+    EXPECT_CONTAINS(s.message, "refused by another node: n3 belongs to cluster");
+    EXPECT_CONTAINS(s.message, "another's data directory");
+    struct err e;
+    struct node_write write = {.series = 50, .count = 1, .value = 1};
+    EXPECT_ERR(node_write(cluster_client(c, 2), &write, &e), ERR_UNAVAILABLE);
+    EXPECT_CONTAINS(e.text, "belongs to cluster");
     EXPECT(!s.healthy);
     EXPECT(s.cluster_id != before.cluster_id);
     cluster_stop(c, 2);

@@ -239,8 +239,9 @@ TEST(identity, another_cluster_is_refused)
     struct fixture *f = fixture_open();
     f->hello.cluster_id = CLUSTER + 1;
     EXPECT_INT(judge(f), IDENTITY_FOREIGN);
-    EXPECT_STR(f->judged.text, "n2 belongs to cluster 0000000000000078, n1 to cluster "
-                               "0000000000000077");
+    EXPECT_STR(f->judged.text,
+               "n2 belongs to cluster 0000000000000078, n1 to cluster 0000000000000077: one of "
+               "them has another's data directory, or wrong peers");
     fixture_close(f);
 }
 

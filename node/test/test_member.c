@@ -89,6 +89,29 @@ TEST(member, a_clean_stop_of_a_node_alone_leaves_nothing_to_replay)
     EXPECT(replayed_after_stop(WEAKEN_CLEAN_STOP) >= ROWS);
 }
 
+/* Else a node that nobody speaks to would look as if it had yet to find a leader. */
+TEST(member, a_node_that_others_refuse_says_so_until_they_do_not)
+{
+    struct solo s;
+    solo_open(&s, (struct solo_options){.wal_level = 3, .peer_count = 3});
+    struct peer_refusal refusal = {.reason = "n1 belongs to cluster a, n2 to cluster b"};
+    EXPECT(strstr(member_status(s.member).message, "refused") == NULL);
+    member_refused(s.member, 7, &refusal);
+    EXPECT_CONTAINS(member_status(s.member).message,
+                    "refused by another node: n1 belongs to cluster a, n2 to cluster b");
+    EXPECT(!member_status(s.member).healthy);
+    solo_run(&s, 6000);
+    EXPECT(strstr(member_status(s.member).message, "refused") == NULL);
+    solo_close(&s);
+
+    solo_open(&s, (struct solo_options){.wal_level = 3}); /* one that serves is not concerned */
+    solo_run(&s, 1500);
+    member_refused(s.member, 7, &refusal);
+    EXPECT(member_status(s.member).healthy);
+    EXPECT_STR(member_status(s.member).message, "");
+    solo_close(&s);
+}
+
 /* An operator who sees refused writes must find out why, and what helps. */
 TEST(member, full_memory_refuses_writes_says_why_and_ends_with_the_checkpoint)
 {
