@@ -216,7 +216,6 @@ struct member {
     struct configuration repair_configurations[3];
     struct repair_status repair_total; /* of all repairs since the start */
     struct answer_job *answering;      /* what was read from disk for the question at hand */
-    bool restart_for_term;             /* STARTING: only to raise the term (C2.3) */
 
     /* checkpoints */
     bool checkpoint_running;

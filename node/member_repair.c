@@ -179,11 +179,6 @@ static void done_term(struct job *job)
         m->term_durable = t->hard.term;
         if (t->asker != 0) {
             member_repair_question(m, t->asker, buf_bytes(&t->question));
-            bool stored = m->term_durable == m->hard.term;
-            if (m->state == MEMBER_STARTING && m->restart_for_term && stored) {
-                m->restart_for_term = false;
-                member_raft_load(m);
-            }
         } else {
             struct repair_event ev = {.type = REPAIR_PERSISTED, .term = t->hard.term};
             step_repair(m, &ev);
@@ -493,16 +488,20 @@ static void read_for_answer(struct member *m, uint64_t asker, struct bytes quest
 }
 
 /* C2.3: a voter that says "never had" first persists a term above the asker's.
- * A running core can't be told a term: it is started again from disk. */
+ * A running core can't be told a term: it is started again from disk, behind the
+ * term in the same lane, and the asker gets its answer when it asks again. */
 static void raise_term_first(struct member *m, uint64_t asker, struct bytes question, uint64_t term)
 {
-    if (m->state == MEMBER_RUNNING) {
+    bool again = m->state == MEMBER_RUNNING;
+    if (again) {
         member_raft_close(m);
         member_apply_clear(m);
         member_set_state(m, MEMBER_STARTING);
-        m->restart_for_term = true;
     }
     submit_term(m, term, asker, question);
+    if (again) {
+        member_raft_load(m);
+    }
 }
 
 void member_repair_question(struct member *m, uint64_t peer_id, struct bytes question)

@@ -9,6 +9,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/check.h"
+
 enum {
     TEXT_SIZE = 2048,
     CONTEXT_SIZE = 255,
@@ -201,30 +203,46 @@ static void read_all(int fd, char *out, size_t out_size)
     out[used] = '\0';
 }
 
-void test_dies(void (*run)(void *arg), void *arg, const char *message, const char *text,
-               struct test_place place)
+/* The exit status of the child, -1: there is none. */
+static int run_apart(void (*run)(void *arg), void *arg, char *output, size_t output_size)
 {
     int pipe_fds[2];
+    output[0] = '\0';
     if (pipe(pipe_fds) != 0) {
-        record_difference(place, "%s: no pipe", text);
-        return;
+        return -1;
     }
     (void)fflush(NULL);
     pid_t child = fork();
-    if (child < 0) {
-        record_difference(place, "%s: no child process", text);
-        return;
-    }
     if (child == 0) {
         run_child(run, arg, pipe_fds);
     }
     close(pipe_fds[1]);
-    char output[CHILD_OUTPUT_SIZE];
-    read_all(pipe_fds[0], output, sizeof output);
+    if (child > 0) {
+        read_all(pipe_fds[0], output, output_size);
+    }
     close(pipe_fds[0]);
     int status = 0;
-    pid_t ended = waitpid(child, &status, 0);
-    if (ended == child && WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT) {
+    return child > 0 && waitpid(child, &status, 0) == child ? status : -1;
+}
+
+static bool is_abort(int status)
+{
+    return status != -1 && WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
+}
+
+bool test_aborts(void (*run)(void *arg), void *arg, char *output, size_t output_size)
+{
+    int status = run_apart(run, arg, output, output_size);
+    CHECK(is_abort(status) || status == 0); /* nothing else is an answer */
+    return status != 0;
+}
+
+void test_dies(void (*run)(void *arg), void *arg, const char *message, const char *text,
+               struct test_place place)
+{
+    char output[CHILD_OUTPUT_SIZE];
+    int status = run_apart(run, arg, output, sizeof output);
+    if (is_abort(status)) {
         test_contains(output, message, text, place);
         return;
     }

@@ -84,6 +84,20 @@ struct test_place {
  * 'message' (part of it) to stderr: how a CHECK is tested. */
 #define EXPECT_DIES(run, arg, message) test_dies((run), (arg), (message), #run, TEST_HERE(false))
 
+/* The same for a test that judges itself: whether it stopped by abort(); 'output' is
+ * what it wrote to stderr, cut. */
+bool test_aborts(void (*run)(void *arg), void *arg, char *output, size_t output_size);
+
+/* Whether a sanitizer watches this program: it is many times as slow then, lays out
+ * memory in its own way, and stops the process where the program would. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { TEST_SANITIZED = 1 };
+#elif defined(__has_feature)
+enum { TEST_SANITIZED = __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) };
+#else
+enum { TEST_SANITIZED = 0 };
+#endif
+
 /* What failures from here to the end of the test start with: the seed of a
  * random test, the case of a loop. */
 void test_context(const char *format, ...) ERR_FORMAT(1, 2);

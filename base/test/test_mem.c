@@ -85,14 +85,6 @@ TEST(mem, grow_doubles_and_keeps_the_content)
 }
 
 /* Sanitizers stop the process themselves when too much is asked for. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { SANITIZED = 1 };
-#elif defined(__has_feature)
-enum { SANITIZED = __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) };
-#else
-enum { SANITIZED = 0 };
-#endif
-
 static void ask_for_everything(void *unused)
 {
     (void)unused;
@@ -107,7 +99,7 @@ static void overflow_an_array(void *unused)
 
 TEST(mem, asking_for_too_much_stops_the_process)
 {
-    if (!SANITIZED) {
+    if (!TEST_SANITIZED) {
         EXPECT_DIES(ask_for_everything, NULL, "out of memory: 9223372036854775807 bytes asked for");
     }
     EXPECT_DIES(overflow_an_array, NULL, "check failed: count_items");

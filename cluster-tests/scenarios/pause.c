@@ -115,8 +115,8 @@ TEST(pause, a_leader_without_a_majority_answers_only_stale_reads)
     cluster_resume(c, (leader + 2) % 3);
     load_go(l);
     load_run(l, ACKS);
-    load_drain(l,
-               CLUSTER_WAIT_MS); /* not checked: the write without an answer is not in its book */
+    /* The rows are not checked: the write without an answer is not in the load's book. */
+    load_drain(l, CLUSTER_WAIT_MS);
     cluster_expect_equal_state(c);
     load_close(l);
     cluster_close(c);

@@ -28,14 +28,6 @@ __attribute__((noinline)) static void paint_stack(void)
     }
 }
 
-#if defined(__SANITIZE_ADDRESS__)
-enum { SANITIZED = 1 };
-#elif defined(__has_feature)
-enum { SANITIZED = __has_feature(address_sanitizer) };
-#else
-enum { SANITIZED = 0 };
-#endif
-
 static uint64_t claim_for_an_old_term(unsigned guards_off)
 {
     struct single s;
@@ -56,7 +48,7 @@ TEST(replica_guards, g1_an_append_of_an_old_term_is_answered_without_a_claim)
 {
     EXPECT_UINT(claim_for_an_old_term(0), 0);
     /* Under the address sanitizer the field lies elsewhere than on the painted stack. */
-    EXPECT(SANITIZED || claim_for_an_old_term(without(RAFT_G1)) != 0);
+    EXPECT(TEST_SANITIZED || claim_for_an_old_term(without(RAFT_G1)) != 0);
 }
 
 /* What such a claim does: the asker is leader of that very term by now. */

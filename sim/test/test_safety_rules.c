@@ -3,11 +3,8 @@
  * the rule a run holds, without it the same run, or one of the next few, fails.
  * docs/safety-tests.md lists them all. */
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "base/check.h"
 #include "base/mem.h"
@@ -17,16 +14,8 @@
 #include "testkit/test.h"
 #include "wal/wal_segment.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-enum { SANITIZED = 1 };
-#elif defined(__has_feature)
-enum { SANITIZED = __has_feature(address_sanitizer) };
-#else
-enum { SANITIZED = 0 };
-#endif
-
 /* Under the address sanitizer, which is five times as slow, fewer seeds do. */
-enum { SCENES = SANITIZED ? 1 : 3, GAPS = SANITIZED ? 2 : 5 };
+enum { SCENES = TEST_SANITIZED ? 1 : 3, GAPS = TEST_SANITIZED ? 2 : 5 };
 
 enum { TEXT_SIZE = 4096, LIMIT_MS = 20000 };
 
@@ -39,40 +28,23 @@ static void play(const struct world_options *options)
     world_destroy(w);
 }
 
-/* In a child: a violation ends the process. Returns whether it did; 'text' is
- * what it said, cut. */
+struct played {
+    void (*run)(const struct world_options *options);
+    const struct world_options *options;
+};
+
+static void run_played(void *arg)
+{
+    const struct played *p = arg;
+    p->run(p->options);
+}
+
+/* In a child: a violation ends the process. */
 static bool dies(void (*run)(const struct world_options *options),
                  const struct world_options *options, char text[TEXT_SIZE])
 {
-    int ends[2];
-    int rv = pipe(ends);
-    CHECK(rv == 0);
-    (void)fflush(stdout);
-    pid_t pid = fork();
-    CHECK(pid >= 0);
-    if (pid == 0) {
-        (void)dup2(ends[1], STDERR_FILENO);
-        (void)close(ends[0]);
-        (void)close(ends[1]);
-        run(options);
-        _exit(0);
-    }
-    (void)close(ends[1]);
-    size_t size = 0;
-    char chunk[TEXT_SIZE];
-    ssize_t got = 0;
-    while ((got = read(ends[0], chunk, sizeof chunk)) > 0) {
-        size_t room = TEXT_SIZE - 1 - size;
-        size_t taken = (size_t)got < room ? (size_t)got : room;
-        memcpy(text + size, chunk, taken);
-        size += taken;
-    }
-    text[size] = '\0';
-    (void)close(ends[0]);
-    int status = 0;
-    pid_t ended = waitpid(pid, &status, 0);
-    CHECK(ended == pid);
-    return status != 0;
+    struct played p = {run, options};
+    return test_aborts(run_played, &p, text, TEXT_SIZE);
 }
 
 /* One of 'count' seeds must see the violation that 'says' names, and the same seed
@@ -127,7 +99,7 @@ TEST(safety_rules, e3_a_log_is_cut_only_where_a_majority_has_a_checkpoint)
 TEST(safety_rules, g1_a_request_that_comes_again_takes_effect_once)
 {
     enum { FIRST = 50 };
-    if (SANITIZED) { /* too many seeds until one needs it */
+    if (TEST_SANITIZED) { /* too many seeds until one needs it */
         char text[TEXT_SIZE];
         EXPECT(!dies(play, &(struct world_options){.seed = FIRST}, text));
     } else {

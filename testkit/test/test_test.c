@@ -199,6 +199,16 @@ TEST(test, a_failed_check_is_seen_with_its_text)
     EXPECT_DIES(fail_a_check, &number, "*number == 7");
 }
 
+TEST(test, a_test_can_judge_a_process_that_aborts_by_itself)
+{
+    char output[16];
+    int number = 8;
+    EXPECT(test_aborts(fail_a_check, &number, output, sizeof output));
+    EXPECT_UINT(strlen(output), sizeof output - 1); /* cut */
+    EXPECT(!test_aborts(do_nothing, NULL, output, sizeof output));
+    EXPECT_STR(output, "");
+}
+
 TEST(test, equal_values_pass)
 {
     EXPECT_OK(ERR_OK);
