@@ -110,7 +110,8 @@ TEST(configuration, survives_any_bytes)
         struct configuration out;
         struct buf copy = {0};
         buf_put_bytes(&copy, buf_bytes(&b));
-        copy.data[random_below(&r, copy.size)] = (uint8_t)random_u64(&r);
+        uint64_t at = random_below(&r, copy.size);
+        copy.data[at] = (uint8_t)random_u64(&r);
         copy.size = random_chance(&r, 1, 4) ? random_below(&r, copy.size) : copy.size;
         if (configuration_decode(buf_bytes(&copy), 1, &out, NULL) != ERR_OK) {
             refused++;

@@ -319,7 +319,8 @@ TEST(raft_message, survives_any_bytes)
         struct buf copy = {0};
         buf_put_bytes(&copy, buf_bytes(&b));
         for (uint64_t n = 1 + random_below(&r, 3); n > 0; n--) {
-            copy.data[random_below(&r, copy.size)] = (uint8_t)random_u64(&r);
+            uint64_t at = random_below(&r, copy.size);
+            copy.data[at] = (uint8_t)random_u64(&r);
         }
         copy.size = random_chance(&r, 1, 5) ? random_below(&r, copy.size) : copy.size;
         if (raft_packet_decode(buf_bytes(&copy), SENDER, &out, NULL) == ERR_OK) {

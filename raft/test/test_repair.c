@@ -573,8 +573,9 @@ static void give_anything(struct lab *lab, struct repair_said *said)
     said->entry_count = random_below(r, 4);
     for (size_t i = 0; i < said->entry_count; i++) {
         uint64_t type = random_between(r, ENTRY_COMMAND, ENTRY_CHANGE);
-        said->entries[i] = entry_new((enum entry_type)type, random_between(r, 1, 9),
-                                     random_between(r, 1, 4), bytes_str("whatever"));
+        uint64_t index = random_between(r, 1, 9);
+        uint64_t term = random_between(r, 1, 4);
+        said->entries[i] = entry_new((enum entry_type)type, index, term, bytes_str("whatever"));
     }
 }
 

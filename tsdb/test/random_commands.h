@@ -24,9 +24,14 @@ UNUSED_OK static void random_row(struct random *r, struct buf *text)
     } else {
         buf_printf(text, " %d", (int)random_below(r, 1000) - 500);
     }
-    buf_printf(text, " %d.%d", (int)random_below(r, 100), (int)random_below(r, 8) * 125);
+    buf_printf(text, " %d", (int)random_below(r, 100));
+    buf_printf(text, ".%d", (int)random_below(r, 8) * 125);
     buf_printf(text, random_chance(r, 1, 3) ? " -" : " true");
-    buf_printf(text, random_chance(r, 1, 3) ? " -\n" : " s%d\n", (int)random_below(r, 9));
+    if (random_chance(r, 1, 3)) {
+        buf_printf(text, " -\n");
+    } else {
+        buf_printf(text, " s%d\n", (int)random_below(r, 9));
+    }
 }
 
 UNUSED_OK static void random_write(struct random *r, struct buf *body)
@@ -34,13 +39,18 @@ UNUSED_OK static void random_write(struct random *r, struct buf *body)
     static const char *const hosts[] = {"a", "b", "c", "d", "e", "f", "g"};
     struct buf rows = {0};
     char tags[64];
-    uint64_t count = random_below(r, 12) + (random_chance(r, 1, 30) ? 150 : 1);
+    uint64_t count = 1 + random_below(r, 12);
+    count += random_chance(r, 1, 30) ? 150 : 0;
     for (uint64_t i = 0; i < count; i++) {
         random_row(r, &rows);
     }
     buf_put_u8(&rows, 0);
-    (void)snprintf(tags, sizeof tags, random_chance(r, 1, 2) ? "%s %d true" : "%s - -",
-                   hosts[random_below(r, 7)], (int)random_below(r, 3));
+    const char *host = hosts[random_below(r, 7)];
+    if (random_chance(r, 1, 2)) {
+        (void)snprintf(tags, sizeof tags, "%s %d true", host, (int)random_below(r, 3));
+    } else {
+        (void)snprintf(tags, sizeof tags, "%s - -", host);
+    }
     make_write_request(body,
                        random_chance(r, 1, 40)  ? "gone"
                        : random_chance(r, 1, 3) ? "n"

@@ -138,11 +138,12 @@ TEST(row_merge, the_newest_place_wins_for_each_time)
 {
     for (uint64_t seed = 1; seed <= 30; seed++) {
         struct random random = random_seeded(seed);
-        struct world w = world_open(&random, (size_t)random_below(&random, PLACES_MAX + 1),
-                                    random_chance(&random, 1, 2));
+        size_t places = (size_t)random_below(&random, PLACES_MAX + 1);
+        struct world w = world_open(&random, places, random_chance(&random, 1, 2));
         compare(&w, INT64_MIN, INT64_MAX, 1 + (size_t)random_below(&random, 300));
-        compare(&w, (int64_t)random_below(&random, TIMES), (int64_t)random_below(&random, TIMES),
-                1 + (size_t)random_below(&random, 20));
+        int64_t from = (int64_t)random_below(&random, TIMES);
+        int64_t to = (int64_t)random_below(&random, TIMES);
+        compare(&w, from, to, 1 + (size_t)random_below(&random, 20));
         world_close(&w);
     }
 }

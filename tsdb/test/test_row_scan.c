@@ -305,8 +305,8 @@ TEST(row_scan, random_rows_and_questions_agree_with_a_plain_model)
             }
             if (random_chance(&random, 1, 10)) {
                 int64_t from = (int64_t)random_below(&random, 60) - 5;
-                expect_model(&f, model, from, from + (int64_t)random_below(&random, 60),
-                             (int)random_below(&random, 6) - 1);
+                int64_t to = from + (int64_t)random_below(&random, 60);
+                expect_model(&f, model, from, to, (int)random_below(&random, 6) - 1);
             }
         }
         expect_model(&f, model, INT64_MIN + 1, INT64_MAX, -1);
