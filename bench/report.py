@@ -10,9 +10,11 @@ class Report:
         self.as_json = as_json
         self.lines = []
 
-    def add(self, case, unit, ours, baseline=None, baseline_name="", target=None, at_most=False):
-        """'target' is for the ratio ours / baseline if there is a baseline, else for ours."""
-        ratio = None if not baseline else ours / baseline
+    def add(self, case, unit, ours, baseline=None, baseline_name="", target=None, at_most=False, ratio=None):
+        """'target' is for the ratio ours / baseline if there is a baseline, else for ours.
+        'ratio': where it was taken round by round."""
+        if ratio is None and baseline:
+            ratio = ours / baseline
         judged = ours if baseline is None else ratio
         met = None
         if target is not None and judged is not None:

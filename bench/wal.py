@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The log alone, beside a bare loop of the same system calls and, where its library
+is installed, RocksDB: rounds in turns (wal_load), compared round by round. Then a
+node that is killed with a gigabyte of log: how soon it serves again."""
+
+import json
+import os
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+from load import h2load, write_request
+from nodes import Cluster, Failure
+from report import Report
+
+ROUNDS, ROUNDS_QUICK = 15, 3
+WRITE = "/tidemark.v1.Data/Write"
+ROWS, COLUMNS, WRITES = 1000, 10, 500
+SEGMENT_SIZE = 16 << 20
+
+# What ours is compared with in a case: (case, other side, target for the ratio).
+# Without an other side the target is for the figure itself.
+COMPARED = (
+    ("sync, 1 outstanding", "bare loop", 0.7),
+    ("sync, 1 outstanding", "RocksDB", 1.0),
+    ("sync, 16 outstanding", "bare loop", None),
+    ("sync, 16 outstanding", "bare batches", None),
+    ("sync, 16 outstanding", "RocksDB", 1.0),
+    ("sync, 256 outstanding", "bare loop", 40),
+    ("sync, 256 outstanding", "bare batches", None),
+    ("sync, 256 outstanding", "RocksDB", 1.0),
+    ("flush, 1 KiB one by one", "bare loop", 0.6),
+    ("flush, 1 KiB one by one", "RocksDB", 1.0),
+    ("replay, 1000 bytes", None, 1.0),
+    ("replay, 1000 bytes", "bare reads", None),
+    ("replay, 1000 bytes", "RocksDB", 1.0),
+    ("replay, 100 bytes", None, 5.0),
+    ("replay, 100 bytes", "bare reads", None),
+    ("replay, 100 bytes", "RocksDB", 1.0),
+    ("read back, 1000 bytes", None, 1.0),
+    ("read back, 100 bytes", None, 5.0),
+)
+
+
+def loads(programs, folder, quick):
+    """case -> (unit, side -> figures, a round each)."""
+    place = os.path.join(folder, "loads")
+    os.mkdir(place)
+    command = [os.path.join(programs, "wal_load"), place]
+    command += [str(ROUNDS_QUICK), "small"] if quick else [str(ROUNDS)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1800)
+    shutil.rmtree(place)
+    if done.returncode != 0:
+        raise Failure(f"wal_load: {done.stderr.strip()}")
+    cases = {}
+    for line in done.stdout.splitlines():
+        figure = json.loads(line)
+        _, sides = cases.setdefault(figure["case"], (figure["unit"], {}))
+        sides.setdefault(figure["side"], []).append(figure["value"])
+    return cases
+
+
+def compare(report, cases):
+    measured = 0
+    for case, other, target in COMPARED:
+        unit, sides = cases[case]
+        mine = sides["ours"]
+        if other is None:
+            report.add(case, unit, statistics.median(mine), target=target)
+        elif other in sides:
+            ratios = [a / b for a, b in zip(mine, sides[other], strict=True)]
+            report.add(case, unit, statistics.median(mine), statistics.median(sides[other]), other,
+                       target, ratio=statistics.median(ratios))
+        measured += other is None or other in sides
+    if measured < len(COMPARED) // 2:
+        raise Failure("too few figures were measured")
+
+
+def batch(number):
+    times = [1700000000000 + (number * ROWS + i) * 1000 for i in range(ROWS)]
+    columns = {
+        f"v{c}": [round(50 + (i * 7 + c * 13 + number) % 100 / 4, 2) for i in range(ROWS)]
+        for c in range(COLUMNS)
+    }
+    return write_request("many", f"host-{number % 16}", times, columns)
+
+
+def held(node):
+    """Bytes in full segments; an eighth of each is for identifiers."""
+    wal = os.path.join(node.data(0), "wal")
+    return (sum(name[0] == "0" for name in os.listdir(wal)) - 1) * SEGMENT_SIZE * 7 // 8
+
+
+def fill(node, folder, size):
+    """Writes until the log holds 'size' bytes, all of them to be replayed."""
+    flags = [f"--column=v{i}:double" for i in range(COLUMNS)]
+    for setting in ("ts.wal.checkpoint_interval=365d", "max_wal_size=16TiB",
+                    "ts.mem_segment_size.max_limit=16TiB"):
+        node.run("settings", "set", *setting.split("="))
+    node.run("db", "create", "bench")
+    node.run("table", "create", "bench.many", *flags, "--tag=host:string:primary")
+    number = 0
+    while held(node) < size:
+        message = batch(number)
+        h2load(folder, node.clients[0], WRITE, message, WRITES, 16)
+        number += 1
+
+
+def restart(report, programs, folder, size):
+    node = Cluster(programs, folder, 1)
+    try:
+        node.start_all()
+        fill(node, folder, size)
+        size = held(node)
+        node.stop(0, signal.SIGKILL)
+        begin = time.monotonic()
+        node.start(0)
+        node.wait("the node to serve", node.healthy)
+        report.add(f"killed with {size / 1e9:.2f} GB of log, until it serves", "s",
+                   time.monotonic() - begin, target=5, at_most=True)
+    finally:
+        node.end()
+
+
+def main():
+    arguments = sys.argv[2:]
+    quick = "--quick" in arguments
+    report = Report("wal", "--json" in arguments)
+    folder = tempfile.mkdtemp(prefix="tidemark-bench-")
+    try:
+        compare(report, loads(sys.argv[1], folder, quick))
+        restart(report, sys.argv[1], folder, 50_000_000 if quick else 1_000_000_000)
+        report.end()
+        return 0
+    except Failure as e:
+        print(f"bench: could not measure: {e}", file=sys.stderr)
+        return 1
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
