@@ -186,6 +186,7 @@ static void configure(struct cli *cli, const struct cli_world *world)
     const char *no_color = world->environment == NULL ? NULL : world->environment("NO_COLOR");
     cli->format = format_of(flag_text(cli->flags, "format"), world->out_is_terminal);
     cli->quiet = flag_switch(cli->flags, "quiet");
+    cli->terminal = world->out_is_terminal;
     cli->color = world->out_is_terminal && (no_color == NULL || no_color[0] == '\0');
     cli->progress = world->err_is_terminal && !cli->quiet;
     cli->timeout_ms = flag_uint(cli->flags, "timeout");

@@ -54,6 +54,7 @@ struct cli {
     FILE *err;
     enum output_format format;
     bool quiet;    /* no notes, no progress */
+    bool terminal; /* standard output is one */
     bool color;    /* on standard output */
     bool progress; /* standard error is a terminal */
     uint64_t timeout_ms;

@@ -5,7 +5,10 @@
 
 #include "base/check.h"
 #include "cli/commands.h"
+#include "cli/time_text.h"
 #include "proto/tidemark/v1/admin.pb-c.h"
+
+enum { WATCH_MS = 1000 };
 
 /* An endpoint that could not be asked, and why. */
 struct missing {
@@ -232,6 +235,70 @@ static void put_table(struct cli *cli, const struct answer *a,
     record_close(w);
 }
 
+/* --- the table of the logs --- */
+
+static const char *checkpoint_time(const Tidemark__V1__NodeStatusResponse *n,
+                                   char dst[TIME_TEXT_SIZE])
+{
+    bool known = n->last_checkpoint != NULL && n->last_checkpoint->time_ms != 0;
+    dst[0] = '\0';
+    return known ? time_text_print(n->last_checkpoint->time_ms, 3, dst) : dst;
+}
+
+static void put_log(struct record_writer *w, const Tidemark__V1__NodeStatusResponse *n,
+                    const Tidemark__V1__LogStatus *log)
+{
+    char time[TIME_TEXT_SIZE];
+    record_str(w, n->self == NULL ? "" : text_or_empty(n->self->name));
+    record_str(w, text_or_empty(log->name));
+    record_str(w, text_or_empty(log->lsn_end));
+    record_str(w, text_or_empty(log->lsn_durable));
+    record_str(w, text_or_empty(log->lsn_checkpoint));
+    record_uint(w, log->index_last);
+    record_uint(w, log->index_durable);
+    record_uint(w, log->index_checkpoint);
+    record_uint(w, log->segments_current);
+    record_uint(w, log->segments_checkpoint);
+    record_uint(w, log->segments_recycled);
+    record_str(w, checkpoint_time(n, time));
+    if (n->last_checkpoint == NULL) {
+        record_null(w);
+        record_null(w);
+    } else {
+        record_uint(w, n->last_checkpoint->duration_ms);
+        record_uint(w, n->last_checkpoint->bytes);
+    }
+    record_str(w, text_or_empty(log->retained_by));
+}
+
+static void put_logs(struct cli *cli, Tidemark__V1__NodeStatusResponse *const *nodes, size_t count)
+{
+    static const char *const columns[] = {
+        "node",
+        "log",
+        "lsn",
+        "lsn_synced",
+        "lsn_checkpoint",
+        "index",
+        "index_synced",
+        "index_checkpoint",
+        "segments_current",
+        "segments_checkpoint",
+        "segments_recycled",
+        "checkpoint_time",
+        "checkpoint_ms",
+        "checkpoint_bytes",
+        "retained_by",
+    };
+    struct record_writer *w = cli_list(cli, "logs", columns, sizeof columns / sizeof columns[0]);
+    for (size_t i = 0; i < count; i++) {
+        for (size_t k = 0; k < nodes[i]->n_logs; k++) {
+            put_log(w, nodes[i], nodes[i]->logs[k]);
+        }
+    }
+    record_close(w);
+}
+
 /* --- json: everything --- */
 
 static void put_id(struct json_writer *j, const char *key, uint64_t id)
@@ -259,6 +326,29 @@ static void put_json_log(struct json_writer *j, const Tidemark__V1__LogStatus *l
     json_put_str(j, "waiting", text_or_empty(log->waiting));
     json_put_uint(j, "syncs", log->syncs);
     json_put_uint(j, "sync_us_max", log->sync_us_max);
+    json_put_str(j, "lsn_checkpoint", text_or_empty(log->lsn_checkpoint));
+    json_put_uint(j, "index_checkpoint", log->index_checkpoint);
+    json_put_uint(j, "segments_current", log->segments_current);
+    json_put_uint(j, "segments_checkpoint", log->segments_checkpoint);
+    json_put_uint(j, "segments_recycled", log->segments_recycled);
+    json_put_uint(j, "segment_size", log->segment_size);
+    json_put_str(j, "retained_by", text_or_empty(log->retained_by));
+    json_end(j);
+}
+
+static void put_json_checkpoint(struct json_writer *j, const Tidemark__V1__NodeStatusResponse *n)
+{
+    char time[TIME_TEXT_SIZE];
+    json_key(j, "last_checkpoint");
+    if (n->last_checkpoint == NULL) {
+        json_null(j);
+        return;
+    }
+    json_begin_object(j);
+    json_put_uint(j, "index", n->last_checkpoint->index);
+    json_put_str(j, "time", checkpoint_time(n, time));
+    json_put_uint(j, "duration_ms", n->last_checkpoint->duration_ms);
+    json_put_uint(j, "bytes", n->last_checkpoint->bytes);
     json_end(j);
 }
 
@@ -292,6 +382,7 @@ static void put_json_node(struct json_writer *j, const Tidemark__V1__NodeStatusR
     json_put_uint(j, "rows_written", n->rows_written);
     json_put_uint(j, "reads", n->reads);
     json_put_str(j, "version", text_or_empty(n->version));
+    put_json_checkpoint(j, n);
     json_key(j, "logs");
     json_begin_array(j);
     for (size_t i = 0; i < n->n_logs; i++) {
@@ -342,19 +433,18 @@ static void print(struct cli *cli, const struct answer *a, bool healthy)
     size_t count = a->cluster != NULL ? a->cluster->n_nodes : (a->local != NULL ? 1 : 0);
     if (cli->format == FORMAT_JSON) {
         put_json(cli, a, nodes, count, healthy);
+    } else if (flag_switch(cli->flags, "logs")) {
+        put_logs(cli, nodes, count);
     } else {
         put_table(cli, a, nodes, count);
     }
 }
 
-static enum cli_exit run_status(struct cli *cli)
+/* The status once. */
+static enum cli_exit show(struct cli *cli)
 {
     struct answer a = {0};
     struct err e = {0};
-    enum cli_exit exit = CLI_OK;
-    if (cli_cluster(cli, &exit) == NULL) {
-        return exit;
-    }
     bool local = flag_switch(cli->flags, "local");
     if (ask(cli, &a, local, &e) != ERR_OK) {
         print(cli, &a, false);
@@ -363,7 +453,7 @@ static enum cli_exit run_status(struct cli *cli)
     bool healthy = local ? is_sound(a.local) : a.cluster->healthy != 0;
     print(cli, &a, healthy);
     release(&a);
-    exit = cli_done(cli);
+    enum cli_exit exit = cli_done(cli);
     if (exit == CLI_OK && !healthy && flag_switch(cli->flags, "check")) {
         cli_note(cli, local ? "the node is not healthy" : "the cluster is not healthy");
         return CLI_UNHEALTHY;
@@ -371,11 +461,45 @@ static enum cli_exit run_status(struct cli *cli)
     return exit;
 }
 
+/* Until interrupted, or until nobody reads any more: a cluster that can't be
+ * reached now may be there the next time. */
+static enum cli_exit watch(struct cli *cli, struct cluster *cluster)
+{
+    enum cli_exit exit = CLI_OK;
+    for (bool first = true; !cli->out.failed; first = false) {
+        if (cli->terminal) {
+            text_sink_str(&cli->out, "\033[2J\033[H");
+        } else if (!first) {
+            text_sink_str(&cli->out, "\n");
+        }
+        exit = show(cli);
+        (void)text_sink_flush(&cli->out);
+        cluster_wait(cluster, WATCH_MS);
+    }
+    return exit;
+}
+
+static enum cli_exit run_status(struct cli *cli)
+{
+    enum cli_exit exit = CLI_OK;
+    bool watches = flag_switch(cli->flags, "watch");
+    if (watches && flag_switch(cli->flags, "check")) {
+        return cli_usage(cli, "--check gives one exit code, --watch never ends: use one of them");
+    }
+    struct cluster *cluster = cli_cluster(cli, &exit);
+    if (cluster == NULL) {
+        return exit;
+    }
+    return watches ? watch(cli, cluster) : show(cli);
+}
+
 static const struct flag_definition flags[] = {
     {.name = "check",
      .type = FLAG_SWITCH,
      .help = "exit code 4 unless there is a leader and all voters are reachable and whole"},
     {.name = "local", .type = FLAG_SWITCH, .help = "only the node at the first endpoint"},
+    {.name = "logs", .type = FLAG_SWITCH, .help = "a line for each log of each node"},
+    {.name = "watch", .type = FLAG_SWITCH, .help = "again every second, until interrupted"},
 };
 
 static const struct cli_command commands[] = {
@@ -385,7 +509,14 @@ static const struct cli_command commands[] = {
      .details = "  lag   changes that the node has not applied yet, of all known to be committed\n"
                 "  log   ok; or damage: records found bad since the start, how many of them were\n"
                 "        filled from other nodes, dropped as never committed, or wait for a node\n"
-                "  JSON has everything that the nodes report.",
+                "With --logs, a line for each log of each node:\n"
+                "  lsn, index            where it ends; what is synced; what the last checkpoint\n"
+                "                        holds and where a replay from it begins\n"
+                "  segments_current      files that hold what is behind the checkpoint\n"
+                "  segments_checkpoint   files that hold only what the checkpoint holds too\n"
+                "  segments_recycled     spare files, for new segments\n"
+                "  retained_by           for whom the log keeps what the checkpoint holds\n"
+                "JSON has everything that the nodes report.",
      .flags = flags,
      .flag_count = sizeof flags / sizeof flags[0],
      .run = run_status},

@@ -14,7 +14,7 @@ enum {
     ERA_SIZE = 17,
 };
 
-_Static_assert(256 + CONTROL_ERAS_MAX * ERA_SIZE <= (int)IO_TWIN_SIZE - (int)IO_TWIN_HEADER_SIZE,
+_Static_assert(280 + CONTROL_ERAS_MAX * ERA_SIZE <= (int)IO_TWIN_SIZE - (int)IO_TWIN_HEADER_SIZE,
                "the largest control file fits in its twin");
 
 struct control_file {
@@ -83,6 +83,9 @@ void control_encode(const struct control *c, struct buf *out)
         buf_put_u64(out, c->eras[i].index_first);
         buf_put_u64(out, c->eras[i].term_first);
     }
+    buf_put_u64(out, c->checkpoint_time_ms);
+    buf_put_u64(out, c->checkpoint_duration_ms);
+    buf_put_u64(out, c->checkpoint_bytes);
 }
 
 static enum err_code decode_eras(struct cursor *c, struct control *out, struct err *e)
@@ -126,7 +129,8 @@ static enum err_code decode_settings(struct cursor *c, struct control *out, stru
     return ERR_OK;
 }
 
-static enum err_code decode_body(struct cursor *c, struct control *out, struct err *e)
+static enum err_code decode_body(struct cursor *c, uint32_t format, struct control *out,
+                                 struct err *e)
 {
     out->cluster_id = cursor_u64(c);
     out->directory_id = cursor_u64(c);
@@ -141,6 +145,11 @@ static enum err_code decode_body(struct cursor *c, struct control *out, struct e
     code = decode_eras(c, out, e);
     if (code != ERR_OK) {
         return code;
+    }
+    if (format >= 2) {
+        out->checkpoint_time_ms = cursor_u64(c);
+        out->checkpoint_duration_ms = cursor_u64(c);
+        out->checkpoint_bytes = cursor_u64(c);
     }
     if (!cursor_done(c)) {
         return err_set(e, ERR_CORRUPT, "it has the wrong size, %zu bytes unread", c->size);
@@ -167,10 +176,10 @@ enum err_code control_decode(struct bytes b, struct control *out, struct err *e)
                        ", this one knows up to %d)",
                        format, CONTROL_FORMAT);
     }
-    if (format != CONTROL_FORMAT) {
+    if (c.bad || format == 0) {
         return err_set(e, ERR_CORRUPT, "control file of format %" PRIu32, format);
     }
-    enum err_code code = decode_body(&c, out, e);
+    enum err_code code = decode_body(&c, format, out, e);
     if (code != ERR_OK) {
         (void)err_wrap(e, "control file");
         return code;

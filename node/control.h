@@ -9,8 +9,9 @@
  *          | timeline u32 | wal_level u8 | recovery_mode u8 | flags u8
  *          | checkpoint_index u64 | checkpoint_term u64 | local_extent 8 x u64
  *          | local_applied u64 | era_count u16 | { log u8, index_first u64, term_first u64 } ...
+ *          | checkpoint_time_ms u64 | checkpoint_duration_ms u64 | checkpoint_bytes u64
  *
- * little-endian. Order between the two twins: hard state is made first, so a
+ * little-endian. Format 1 ends with the eras and is still read. Order between the two twins: hard state is made first, so a
  * directory with hard state and without a control file is one whose making a
  * crash cut short.
  *
@@ -25,7 +26,7 @@
 #include "io/io.h"
 #include "wal/wal.h"
 
-enum { CONTROL_FORMAT = 1, CONTROL_ERAS_MAX = 64 };
+enum { CONTROL_FORMAT = 2, CONTROL_ERAS_MAX = 64 };
 
 enum wal_level { WAL_LEVEL_OFF = 0, WAL_LEVEL_SYNC = 1, WAL_LEVEL_FLUSH = 2, WAL_LEVEL_BYRL = 3 };
 
@@ -51,9 +52,12 @@ struct control {
     bool clean;                           /* stopped cleanly, and not started since (E6) */
     uint64_t checkpoint_index;            /* newest durable checkpoint; 0: none */
     uint64_t checkpoint_term;
-    struct wal_extent local_extent; /* of the local WAL (A7) */
-    uint64_t local_applied;         /* last index of a local era that was applied */
-    size_t era_count;               /* at least 1 once something was written */
+    uint64_t checkpoint_time_ms;     /* when it became durable, since 1970; 0: not known */
+    uint64_t checkpoint_duration_ms; /* how long that took */
+    uint64_t checkpoint_bytes;       /* and how much was written */
+    struct wal_extent local_extent;  /* of the local WAL (A7) */
+    uint64_t local_applied;          /* last index of a local era that was applied */
+    size_t era_count;                /* at least 1 once something was written */
     struct control_era eras[CONTROL_ERAS_MAX];
 };
 

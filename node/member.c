@@ -685,8 +685,9 @@ struct member_status member_status(const struct member *m)
         .start_counter = m->hard.start_counter,
         .applied_index = m->applied_index,
         .checkpoint_index = m->control.checkpoint_index,
-        .checkpoint_ms = m->checkpoint_last_ms,
-        .checkpoint_bytes = m->checkpoint_last_bytes,
+        .checkpoint_time_ms = m->control.checkpoint_time_ms,
+        .checkpoint_ms = m->control.checkpoint_duration_ms,
+        .checkpoint_bytes = m->control.checkpoint_bytes,
         .wal_level = m->settings.wal_level,
         .formed = m->formed,
         .healthy = is_healthy(m),
@@ -698,6 +699,7 @@ struct member_status member_status(const struct member *m)
     (void)snprintf(s.peer_address, sizeof s.peer_address, "%s", m->peer_address);
     (void)snprintf(s.client_address, sizeof s.client_address, "%s", m->client_address);
     put_message(m, s.message, sizeof s.message);
+    memcpy(s.raft_retained_by, m->retained_by, sizeof s.raft_retained_by);
     s.repaired = m->repair_total;
     if (m->repair != NULL) {
         s.repair = repair_status(m->repair);

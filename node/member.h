@@ -195,7 +195,9 @@ struct member_status {
     char client_address[LIMIT_ADDRESS_SIZE_MAX + 1];
     struct replica_status replica; /* RUNNING */
     uint64_t applied_index, checkpoint_index;
-    uint64_t checkpoint_ms, checkpoint_bytes; /* the last one's duration and size */
+    uint64_t checkpoint_time_ms; /* since 1970; when the last one became durable, 0: not known */
+    uint64_t checkpoint_ms, checkpoint_bytes; /* how long it took and how much it wrote */
+    char raft_retained_by[200]; /* for whom the Raft log keeps what the checkpoint holds; "" */
     unsigned wal_level;
     bool formed;
     bool healthy;

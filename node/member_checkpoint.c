@@ -23,6 +23,7 @@ struct checkpoint_job {
     struct hard_state hard; /* as the lane left it: the new start */
     uint64_t keep[KEEP_CHECKPOINTS];
     size_t keep_count;
+    uint64_t time_ms; /* since 1970 */
     enum err_code code;
     struct err err;
 };
@@ -31,6 +32,7 @@ static void work_write(struct job *job)
 {
     struct checkpoint_job *c = (struct checkpoint_job *)job;
     c->code = tsdb_checkpoint_write(c->member->db, &c->made, &c->err);
+    c->time_ms = (uint64_t)io_wall_us(storage_io(c->member->storage)) / 1000;
 }
 
 static void work_name(struct job *job)
@@ -93,16 +95,38 @@ static void reply_checkpoints(struct member *m, uint64_t index)
     }
 }
 
-static void tell_replica(struct member *m)
+static bool lower(uint64_t *reach, uint64_t index)
+{
+    bool lowers = index < *reach;
+    *reach = lowers ? index : *reach;
+    return lowers;
+}
+
+/* How far the Raft log may be cut; m->retained_by says who keeps the rest. */
+static uint64_t find_reach(struct member *m)
 {
     uint64_t index = m->control.checkpoint_index;
-    uint64_t cut = is_weakened(m->weaken, WEAKEN_CUTS) ? index : member_checkpoint_majority(m);
-    uint64_t trailing = index > m->log_keep ? index - m->log_keep : 0;
+    uint64_t reach = index;
+    m->retained_by[0] = '\0';
+    uint64_t majority = member_checkpoint_majority(m);
+    if (!is_weakened(m->weaken, WEAKEN_CUTS) && lower(&reach, majority)) {
+        (void)snprintf(m->retained_by, sizeof m->retained_by,
+                       "checkpoint of a majority, at %" PRIu64, majority);
+    }
+    if (lower(&reach, index > m->log_keep ? index - m->log_keep : 0)) {
+        (void)snprintf(m->retained_by, sizeof m->retained_by,
+                       "the last %" PRIu64 " entries, for slow replicas", m->log_keep);
+    }
+    return reach;
+}
+
+static void tell_replica(struct member *m)
+{
     struct event ev = {
         .type = EVENT_CHECKPOINT,
-        .index = index,
+        .index = m->control.checkpoint_index,
         .term = m->control.checkpoint_term,
-        .cut = cut < trailing ? cut : trailing,
+        .cut = find_reach(m),
         .configuration = &m->checkpoint_configuration,
     };
     struct err e;
@@ -124,10 +148,8 @@ static void done_finish(struct job *job)
         return;
     }
     m->checkpoint_running = false;
-    m->checkpoint_last_ms = m->now_ms - m->checkpoint_started_ms;
-    m->checkpoint_last_bytes = c->made.bytes_written;
     log_info(m->log, "node", "checkpoint", "index=%" PRIu64 " ms=%" PRIu64 " bytes=%" PRIu64,
-             c->made.index, m->checkpoint_last_ms, c->made.bytes_written);
+             c->made.index, m->now_ms - m->checkpoint_started_ms, c->made.bytes_written);
     mem_free(c);
     tell_replica(m);
     if (member_is_ending(m)) {
@@ -171,6 +193,9 @@ static void done_write(struct job *job)
     m->checkpoint_before = m->control.checkpoint_index;
     m->control.checkpoint_index = c->made.index;
     m->control.checkpoint_term = c->made.term;
+    m->control.checkpoint_time_ms = c->time_ms;
+    m->control.checkpoint_duration_ms = m->now_ms - m->checkpoint_started_ms;
+    m->control.checkpoint_bytes = c->made.bytes_written;
     if (m->state == MEMBER_LOCAL) {
         m->control.local_applied = c->made.index;
     }

@@ -221,12 +221,12 @@ struct member {
     bool checkpoint_running;
     uint64_t checkpoint_started_ms;
     uint64_t checkpoint_next_ms;
-    uint64_t checkpoint_last_ms, checkpoint_last_bytes;
     uint64_t checkpoint_retry_ms; /* one was proposed: the next not before, unless it is applied */
     uint64_t checkpoint_before;   /* the one before the newest; kept for transfers */
     uint64_t log_size;            /* of entries applied since the last checkpoint */
     uint64_t changed_index;       /* last applied entry that is worth a checkpoint */
-    bool memory_full;             /* the leader refuses writes; as last logged */
+    char retained_by[200]; /* why the last checkpoint did not cut the Raft log to its index */
+    bool memory_full;      /* the leader refuses writes; as last logged */
     struct configuration checkpoint_configuration; /* committed as of the freeze */
     struct request_list checkpoint_requests;
     struct install *install;

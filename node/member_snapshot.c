@@ -144,6 +144,8 @@ struct install {
     struct tsdb_file file;
     uint64_t offset;
     uint64_t bytes;
+    uint64_t started_ms;
+    uint64_t time_ms; /* since 1970, when all was here */
 };
 
 struct install_job {
@@ -170,6 +172,7 @@ void member_install_start(struct member *m, uint64_t peer_id, uint64_t index, ui
     t->index = index;
     t->term = term;
     t->for_repair = for_repair;
+    t->started_ms = m->now_ms;
     m->install = t;
     member_apply_clear(m);
     member_say(m, "takes a checkpoint at %" PRIu64 " from a peer", index);
@@ -284,6 +287,7 @@ static void work_files(struct job *job)
     }
     if (j->code == ERR_OK && !j->more) {
         j->code = tsdb_install_finish(t->files, &t->index, &t->term, &j->err);
+        t->time_ms = (uint64_t)io_wall_us(storage_io(s)) / 1000;
     }
 }
 
@@ -462,6 +466,9 @@ static void try_swap(struct member *m, struct install *t)
     t->state = INSTALL_SWAPPING;
     m->control.checkpoint_index = t->index;
     m->control.checkpoint_term = t->term;
+    m->control.checkpoint_time_ms = t->time_ms;
+    m->control.checkpoint_duration_ms = m->now_ms - t->started_ms;
+    m->control.checkpoint_bytes = t->bytes;
     struct install_job *j = new_job(m);
     if (member_raise_term(m, t->term)) {
         j->hard = mem_dup(&m->hard, sizeof m->hard);

@@ -28,6 +28,8 @@ struct log_figures {
     uint64_t lsn_end, lsn_durable;
     size_t holes;
     struct wal_stats stats;
+    struct wal_position position; /* towards the last checkpoint */
+    uint64_t segment_size;
 };
 
 struct service {

@@ -25,7 +25,8 @@ enum role {
 
 /* --- this node's figures --- */
 
-static void read_figures(struct storage *storage, enum storage_log log, struct log_figures *f)
+static void read_figures(struct storage *storage, enum storage_log log, uint64_t checkpoint_index,
+                         struct log_figures *f)
 {
     struct wal *w = storage_wal(storage, log);
     *f = (struct log_figures){.has = w != NULL};
@@ -38,7 +39,9 @@ static void read_figures(struct storage *storage, enum storage_log log, struct l
     f->lsn_end = wal_lsn_end(w);
     f->lsn_durable = wal_lsn_durable(w);
     (void)wal_holes(w, &f->holes);
+    f->segment_size = storage_segment_size(storage);
     f->stats = wal_stats(w);
+    f->position = wal_position(w, checkpoint_index);
 }
 
 /* The second number of /proc/self/statm: resident pages. (Its size reads as 0.) */
@@ -137,6 +140,26 @@ static void put_log(struct buf *out, const char *name, const struct log_figures 
     }
     wire_put_uint(out, 14, f->stats.syncs);
     wire_put_uint(out, 15, f->stats.sync_us_max);
+    wire_put_str(out, 16, wal_lsn_text(f->position.lsn, lsn));
+    wire_put_uint(out, 17, s->checkpoint_index);
+    wire_put_uint(out, 18, f->position.segments_current);
+    wire_put_uint(out, 19, f->position.segments_checkpoint);
+    wire_put_uint(out, 20, f->position.segments_recycled);
+    wire_put_uint(out, 21, f->segment_size);
+    wire_put_str(out, 22, raft && f->index_first <= s->checkpoint_index ? s->raft_retained_by : "");
+    wire_end(out, mark);
+}
+
+static void put_checkpoint(struct buf *out, const struct member_status *s)
+{
+    if (s->checkpoint_index == 0) {
+        return;
+    }
+    size_t mark = wire_begin(out, 22);
+    wire_put_uint(out, 1, s->checkpoint_index);
+    wire_put_uint(out, 2, s->checkpoint_time_ms);
+    wire_put_uint(out, 3, s->checkpoint_ms);
+    wire_put_uint(out, 4, s->checkpoint_bytes);
     wire_end(out, mark);
 }
 
@@ -187,6 +210,7 @@ static void put_node_status(const struct service *service, const struct log_figu
     wire_put_uint(out, 19, s.writes);
     wire_put_uint(out, 20, s.rows_written);
     wire_put_uint(out, 21, s.reads);
+    put_checkpoint(out, &s);
 }
 
 /* --- the job that reads the figures, for whoever asks --- */
@@ -224,8 +248,9 @@ static void work_figures(struct job *job)
 {
     struct figures_job *f = (struct figures_job *)job;
     struct storage *storage = member_storage(f->service->member);
-    read_figures(storage, STORAGE_RAFT, &f->figures[STORAGE_RAFT]);
-    read_figures(storage, STORAGE_LOCAL, &f->figures[STORAGE_LOCAL]);
+    uint64_t index = storage_control(storage)->checkpoint_index;
+    read_figures(storage, STORAGE_RAFT, index, &f->figures[STORAGE_RAFT]);
+    read_figures(storage, STORAGE_LOCAL, index, &f->figures[STORAGE_LOCAL]);
 }
 
 static void done_figures(struct job *job)

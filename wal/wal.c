@@ -623,3 +623,33 @@ struct wal_stats wal_stats(const struct wal *w)
         .segments_recycled = (unsigned)w->pool.recycled,
     };
 }
+
+/* Of holes nothing may be known, not even where they stood. */
+static uint64_t lsn_behind(const struct wal *w, uint64_t index)
+{
+    CHECK(w->table.last >= w->table.cut);
+    size_t i = wal_table_seek(&w->table, index + 1);
+    while (i < w->table.count && wal_place_lsn(wal_table_place(&w->table, i)) == 0) {
+        i++;
+    }
+    CHECK(i <= w->table.count);
+    return i < w->table.count ? wal_place_lsn(wal_table_place(&w->table, i))
+                              : wal_writer_lsn_end(&w->writer);
+}
+
+struct wal_position wal_position(const struct wal *w, uint64_t index)
+{
+    CHECK(w != NULL);
+    CHECK(w->set.count > 0);
+    uint64_t lsn = lsn_behind(w, index);
+    uint64_t segment = wal_lsn_segment(&w->layout, lsn);
+    uint64_t last = wal_set_last(&w->set);
+    segment = segment < last ? segment : last; /* a sealed log ends where its next one begins */
+    segment = segment > w->set.first ? segment : w->set.first;
+    return (struct wal_position){
+        .lsn = lsn,
+        .segments_current = (unsigned)(last - segment + 1),
+        .segments_checkpoint = (unsigned)(segment - w->set.first),
+        .segments_recycled = (unsigned)w->pool.count,
+    };
+}

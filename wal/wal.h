@@ -246,4 +246,17 @@ struct wal_stats {
 
 struct wal_stats wal_stats(const struct wal *w);
 
+/* How a log stands towards a checkpoint that holds everything up to 'index'.
+ *
+ *   first .. segments_checkpoint | segments_current .. last     segments_recycled
+ *   only what it holds too       | lsn: a replay begins here    spare files */
+struct wal_position {
+    uint64_t lsn;
+    unsigned segments_current; /* at least the one that is written to */
+    unsigned segments_checkpoint;
+    unsigned segments_recycled;
+};
+
+struct wal_position wal_position(const struct wal *w, uint64_t index);
+
 #endif

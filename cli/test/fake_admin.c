@@ -196,6 +196,7 @@ struct status {
     Tidemark__V1__Member self;
     Tidemark__V1__LogStatus log;
     Tidemark__V1__LogStatus *logs[1];
+    Tidemark__V1__CheckpointStatus checkpoint;
     char name[8];
 };
 
@@ -212,7 +213,25 @@ static void fill_status(struct server *s, struct status *out)
     out->log.name = (char *)(uintptr_t)"raft";
     out->log.holes = s->holes;
     out->log.holes_found = s->holes;
+    out->log.lsn_end = (char *)(uintptr_t)"1/0A000100";
+    out->log.lsn_durable = (char *)(uintptr_t)"1/0A000080";
+    out->log.lsn_checkpoint = (char *)(uintptr_t)"1/08000040";
+    out->log.index_last = 20;
+    out->log.index_durable = 19;
+    out->log.index_checkpoint = 15;
+    out->log.segments_current = 3;
+    out->log.segments_checkpoint = 2;
+    out->log.segments_recycled = 1;
+    out->log.retained_by = (char *)(uintptr_t)(s->index == 0 ? "slow replica n3" : "");
     out->logs[0] = &out->log;
+    if (s->index == 0) {
+        tidemark__v1__checkpoint_status__init(&out->checkpoint);
+        out->checkpoint.index = 15;
+        out->checkpoint.time_ms = 1700000000000;
+        out->checkpoint.duration_ms = 12;
+        out->checkpoint.bytes = 4096;
+        out->node.last_checkpoint = &out->checkpoint;
+    }
     out->node.self = &out->self;
     out->node.logs = out->logs;
     out->node.n_logs = 1;

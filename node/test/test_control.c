@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node/control.h"
 
+#include <stdio.h>
+
 #include "base/mem.h"
 #include "io/io_posix.h"
 #include "testkit/fake_disk.h"
@@ -76,6 +78,9 @@ static struct control example(void)
         .clean = true,
         .checkpoint_index = 77,
         .checkpoint_term = 5,
+        .checkpoint_time_ms = 1700000000001,
+        .checkpoint_duration_ms = 88,
+        .checkpoint_bytes = 99,
         .local_extent = {1, 2, 300, 4, 500, 600, 70, 3},
         .local_applied = 66,
         .era_count = 2,
@@ -83,19 +88,44 @@ static struct control example(void)
     };
 }
 
-/* Written once by version 1; a change of the format is a new version. */
-TEST(control, the_bytes_of_version_1_stay)
+static void read_golden(const char *name, struct buf *golden)
+{
+    char path[256];
+    struct err e = {0};
+    (void)snprintf(path, sizeof path, TEST_DATA_DIR "/corpus/control/%s", name);
+    REQUIRE_OK(io_read_file(io_posix(), path, GOLDEN_SIZE_MAX, golden, &e));
+}
+
+/* Written once by that version; a change of the format is a new version. */
+TEST(control, the_bytes_of_version_2_stay)
 {
     struct control c = example();
     struct buf bytes = {0};
     struct buf golden = {0};
-    struct err e = {0};
     control_encode(&c, &bytes);
-    REQUIRE_OK(io_read_file(io_posix(), TEST_DATA_DIR "/corpus/control/version-1", GOLDEN_SIZE_MAX,
-                            &golden, &e));
+    read_golden("version-2", &golden);
     EXPECT_UINT(bytes.size, golden.size);
     EXPECT_MEM(bytes.data, golden.data, golden.size);
     buf_deinit(&bytes);
+    buf_deinit(&golden);
+}
+
+/* It did not know when the last checkpoint was made. */
+TEST(control, version_1_is_still_read)
+{
+    struct control c = example();
+    struct control back;
+    struct buf golden = {0};
+    struct err e = {0};
+    read_golden("version-1", &golden);
+    REQUIRE_OK(control_decode(buf_bytes(&golden), &back, &e));
+    c.checkpoint_time_ms = 0;
+    c.checkpoint_duration_ms = 0;
+    c.checkpoint_bytes = 0;
+    EXPECT(same(&c, &back));
+    for (size_t size = 0; size < golden.size; size++) {
+        EXPECT_ERR(control_decode(bytes_of(golden.data, size), &back, NULL), ERR_CORRUPT);
+    }
     buf_deinit(&golden);
 }
 
@@ -126,7 +156,7 @@ TEST(control, a_newer_format_is_refused_with_both_numbers)
     static const uint8_t newer[] = {9, 0, 0, 0};
     EXPECT_ERR(control_decode(bytes_of(newer, sizeof newer), &back, &e), ERR_UNSUPPORTED);
     EXPECT_STR(e.text, "the control file was written by a newer tidemarkd (format 9, this one "
-                       "knows up to 1)");
+                       "knows up to 2)");
 }
 
 /* One byte of the example changed to a value that can't be. */

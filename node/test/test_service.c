@@ -569,6 +569,27 @@ static void state_hash(struct fixture *f, char dst[64])
     tidemark__v1__state_hash_response__free_unpacked(r, NULL);
 }
 
+/* What NodeStatus says of the last checkpoint and of the log towards it. */
+static void expect_checkpoint_status(struct fixture *f, uint64_t index, uint64_t bytes)
+{
+    EXPECT_INT(call_empty(f, "Admin/NodeStatus"), GRPC_OK);
+    Tidemark__V1__NodeStatusResponse *n =
+        live_reply(&f->client, &tidemark__v1__node_status_response__descriptor);
+    REQUIRE(n != NULL && n->last_checkpoint != NULL && n->n_logs == 1);
+    EXPECT_UINT(n->last_checkpoint->index, index);
+    EXPECT_UINT(n->last_checkpoint->bytes, bytes);
+    EXPECT(n->last_checkpoint->time_ms > 0);
+    const Tidemark__V1__LogStatus *log = n->logs[0];
+    EXPECT_STR(log->name, "local");
+    EXPECT_UINT(log->index_checkpoint, index);
+    EXPECT_STR(log->lsn_checkpoint, log->lsn_end); /* nothing was written behind it */
+    EXPECT_UINT(log->segments_current, 1);
+    EXPECT_UINT(log->segments_checkpoint, 0);
+    EXPECT(log->segment_size > 0);
+    EXPECT_STR(log->retained_by, "");
+    tidemark__v1__node_status_response__free_unpacked(n, NULL);
+}
+
 TEST(service, makes_a_checkpoint_that_changes_no_row)
 {
     struct fixture f;
@@ -587,6 +608,7 @@ TEST(service, makes_a_checkpoint_that_changes_no_row)
     REQUIRE(r != NULL);
     EXPECT(r->index > 0);
     EXPECT(r->bytes > 0);
+    expect_checkpoint_status(&f, r->index, r->bytes);
     tidemark__v1__checkpoint_response__free_unpacked(r, NULL);
     struct rows rows;
     Tidemark__V1__ScanRequest all = scan_of(kv);

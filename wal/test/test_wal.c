@@ -184,6 +184,33 @@ TEST(wal, a_cut_recycles_whole_segments_and_survives_a_reopen)
     fixture_deinit(&f);
 }
 
+TEST(wal, a_position_counts_what_a_checkpoint_leaves_over)
+{
+    struct fixture f;
+    fixture_init(&f, WAL_RAFT);
+    REQUIRE_OK(fixture_open(&f));
+    fixture_fill(&f, 1, 100, 1, 4000); /* about 14 in a segment */
+    unsigned segments = wal_stats(f.wal).segments;
+    struct wal_position p = wal_position(f.wal, 0);
+    EXPECT_UINT(p.segments_current, segments);
+    EXPECT_UINT(p.segments_checkpoint, 0);
+    EXPECT_UINT(p.lsn, f.report.lsn_first);
+    p = wal_position(f.wal, 50);
+    EXPECT(p.segments_checkpoint > 0);
+    EXPECT_UINT(p.segments_current + p.segments_checkpoint, segments);
+    EXPECT(p.lsn > f.report.lsn_first && p.lsn < wal_lsn_end(f.wal));
+    unsigned kept = p.segments_current;
+    REQUIRE_OK(wal_cut(f.wal, 50, 1, &f.err));
+    p = wal_position(f.wal, 50);
+    EXPECT_UINT(p.segments_current, kept);
+    EXPECT_UINT(p.segments_checkpoint, 0);
+    EXPECT_UINT(p.segments_recycled, segments - kept);
+    p = wal_position(f.wal, 100); /* all of it: the one that is written to stays */
+    EXPECT_UINT(p.lsn, wal_lsn_end(f.wal));
+    EXPECT_UINT(p.segments_current, 1);
+    fixture_deinit(&f);
+}
+
 TEST(wal, a_reset_begins_anew_behind_a_snapshot)
 {
     struct fixture f;

@@ -31,6 +31,52 @@ TEST(program_admin, status_shows_every_node)
     fake_close(f);
 }
 
+TEST(program_admin, status_shows_every_log)
+{
+    struct fake *f = fake_open(2, false);
+    fake_start(f);
+    const struct ran *r = RUN(fake_endpoints(f), "status", "--logs", "--format", "csv");
+    EXPECT_INT(r->code, 0);
+    EXPECT_STR(r->out, "node,log,lsn,lsn_synced,lsn_checkpoint,index,index_synced,index_checkpoint,"
+                       "segments_current,segments_checkpoint,segments_recycled,checkpoint_time,"
+                       "checkpoint_ms,checkpoint_bytes,retained_by\n"
+                       "n1,raft,1/0A000100,1/0A000080,1/08000040,20,19,15,3,2,1,"
+                       "2023-11-14T22:13:20.000Z,12,4096,slow replica n3\n"
+                       "n2,raft,1/0A000100,1/0A000080,1/08000040,20,19,15,3,2,1,\"\",,,\"\"\n");
+    r = RUN(fake_endpoints(f), "status", "--logs", "--format", "json");
+    EXPECT_INT(r->code, 0);
+    expect_json(r);
+    EXPECT_CONTAINS(r->out, "\"last_checkpoint\": {\"index\": 15, \"time\": "
+                            "\"2023-11-14T22:13:20.000Z\", \"duration_ms\": 12, \"bytes\": 4096}");
+    EXPECT_CONTAINS(r->out, "\"last_checkpoint\": null");
+    EXPECT_CONTAINS(r->out, "\"retained_by\": \"slow replica n3\"");
+    fake_close(f);
+}
+
+/* The reader of the pipe leaves after two times: the program ends. */
+TEST(program_admin, status_is_shown_again_until_nobody_reads)
+{
+    struct fake *f = fake_open(1, false);
+    fake_start(f);
+    const char *path = program_new_file();
+    char command[400];
+    (void)snprintf(command, sizeof command,
+                   "timeout 60 %s/tidemark --endpoints %s status --watch --format csv | head -n 5 "
+                   ">%s",
+                   TEST_PROGRAM_DIR, fake_endpoints(f), path);
+    EXPECT_INT(program_other((const char *const[]){"sh", "-c", command, NULL}), 0);
+    const char *out = program_read_file(path);
+    const char *second = strstr(out, "\n\nname,role");
+    EXPECT(strncmp(out, "name,role", 9) == 0);
+    REQUIRE(second != NULL);
+    EXPECT_CONTAINS(second + 2, "\nn1,leader,");
+    const struct ran *r = RUN(fake_endpoints(f), "status", "--watch", "--check");
+    EXPECT_INT(r->code, 2);
+    EXPECT_CONTAINS(r->err, "use one of them");
+    program_remove_files();
+    fake_close(f);
+}
+
 TEST(program_admin, status_says_what_is_wrong)
 {
     struct fake *f = fake_open(3, false);
