@@ -16,14 +16,6 @@ enum {
     DATA_DIR_SIZE_MAX = IO_PATH_MAX - 128, /* room for the names inside */
 };
 
-static const char *const recovery_modes[] = {
-    [WAL_TOLERATE_CORRUPTED_TAIL_RECORDS] = "tolerate_corrupted_tail_records",
-    [WAL_ABSOLUTE_CONSISTENCY] = "absolute_consistency",
-    [WAL_POINT_IN_TIME_RECOVERY] = "point_in_time_recovery",
-    [WAL_SKIP_ANY_CORRUPTED_RECORDS] = "skip_any_corrupted_records",
-    NULL,
-};
-
 static const char *const log_levels[] = {
     [LOG_DEBUG] = "debug", [LOG_INFO] = "info", [LOG_WARN] = "warn", [LOG_ERROR] = "error", NULL,
 };
@@ -67,7 +59,7 @@ static const struct config_option options[] = {
              "directory is made"},
     {"wal-level", OPTION_CHOICE, FIELD(wal_level), .choices = wal_levels, .fallback = "flush",
      .help = "level of a new data directory of one node alone; later ts.wal.wal_level"},
-    {"recovery-mode", OPTION_CHOICE, FIELD(recovery_mode), .choices = recovery_modes,
+    {"recovery-mode", OPTION_CHOICE, FIELD(recovery_mode), .choices = wal_recovery_mode_names,
      .fallback_help = "as stored by ts.wal.recovery_mode",
      .help = "how a damaged local log is opened, for this start only"},
     {"message-size-max", OPTION_SIZE, FIELD(message_size_max), .min = 64 * LIMIT_KIB,

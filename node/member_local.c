@@ -67,6 +67,10 @@ static void replayed(struct member *m, uint64_t last, uint64_t term)
     m->local_ready = true;
     member_local_first(m);
     member_say(m, "%s", "");
+    if (storage_report(m->storage, STORAGE_LOCAL)->loss_found) {
+        /* Nothing has to be read across the damage again (safety.md A9). */
+        member_propose_own(m, COMMAND_CHECKPOINT, (struct bytes){0});
+    }
     log_info(m->log, "node", "replayed", "index=%" PRIu64, m->local_index);
 }
 

@@ -116,6 +116,9 @@ struct wal_report {
     unsigned segments_missing;                        /* or short, or with a bad header */
     unsigned segments;
     bool stopped_at_damage; /* point-in-time: the log ends before a hole */
+    bool loss_found;        /* local WAL: something was lost, and the recovery mode answered it */
+    uint64_t lsn_lost;      /* ... here first */
+    uint64_t index_kept;    /* ... behind this entry */
     uint64_t commit_stated; /* highest commit index that a whole header states */
 };
 
@@ -231,6 +234,9 @@ struct wal_view {
 MUST_CHECK enum err_code wal_inspect(struct io *io, const char *dir, struct wal_report *report,
                                      bool (*visit)(void *context, const struct wal_view *view),
                                      void *context, struct err *e);
+
+/* By enum wal_recovery_mode, as ts.wal.recovery_mode spells them; then NULL. */
+extern const char *const wal_recovery_mode_names[];
 
 /* "X/XXXXXXXX", as PostgreSQL prints positions. */
 enum { WAL_LSN_TEXT_SIZE = 24 };

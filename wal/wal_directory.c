@@ -304,7 +304,9 @@ static enum err_code fill_set(struct wal_directory *d, struct wal *w, struct err
             item.timeline = entry->timeline;
             item.present = item.present || !entry->only_side;
             item.side = item.side || entry->side;
-            d->headers_bad += !entry->only_side && !entry->header_good;
+            if (!entry->only_side && !entry->header_good && d->headers_bad++ == 0) {
+                d->header_bad_first = number;
+            }
         }
         if (files > 1) {
             return err_set(e, ERR_CORRUPT, "log %s: two files are segment %" PRIu64, w->dir,

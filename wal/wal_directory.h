@@ -29,7 +29,8 @@ struct wal_directory {
     struct wal_directory_entry *entries; /* by number */
     size_t count;
     size_t capacity;
-    unsigned headers_bad; /* inside the extent */
+    unsigned headers_bad;      /* inside the extent */
+    uint64_t header_bad_first; /* the first such segment, valid if there is one */
 };
 
 void wal_directory_deinit(struct wal_directory *d);

@@ -11,6 +11,14 @@
 #include "wal/wal_mutation.h"
 #include "wal/wal_settle.h"
 
+const char *const wal_recovery_mode_names[] = {
+    [WAL_TOLERATE_CORRUPTED_TAIL_RECORDS] = "tolerate_corrupted_tail_records",
+    [WAL_ABSOLUTE_CONSISTENCY] = "absolute_consistency",
+    [WAL_POINT_IN_TIME_RECOVERY] = "point_in_time_recovery",
+    [WAL_SKIP_ANY_CORRUPTED_RECORDS] = "skip_any_corrupted_records",
+    NULL,
+};
+
 struct recovery {
     struct wal *w;
     const struct wal_options *options;
@@ -213,6 +221,17 @@ static enum err_code replay_all(struct recovery *r, struct err *e)
 
 /* --- decide: the local WAL's recovery modes --- */
 
+static void segment_name(const struct wal *w, uint64_t position, char dst[WAL_SEGMENT_NAME_SIZE])
+{
+    CHECK(position != 0);
+    CHECK(w->set.count > 0);
+    uint64_t segment = wal_lsn_segment(&w->layout, position);
+    uint32_t timeline = segment >= w->set.first && segment <= wal_set_last(&w->set)
+                            ? wal_set_at(&w->set, segment)->timeline
+                            : w->writer.timeline;
+    wal_segment_name(&w->layout, timeline, segment, dst);
+}
+
 static enum err_code refuse_position(const struct recovery *r, uint64_t position, const char *what,
                                      struct err *e)
 {
@@ -221,11 +240,7 @@ static enum err_code refuse_position(const struct recovery *r, uint64_t position
     const struct wal *w = r->w;
     char name[WAL_SEGMENT_NAME_SIZE];
     char text[WAL_LSN_TEXT_SIZE];
-    uint64_t segment = wal_lsn_segment(&w->layout, position);
-    uint32_t timeline = segment >= w->set.first && segment <= wal_set_last(&w->set)
-                            ? wal_set_at(&w->set, segment)->timeline
-                            : w->writer.timeline;
-    wal_segment_name(&w->layout, timeline, segment, name);
+    segment_name(w, position, name);
     return err_set(e, ERR_CORRUPT,
                    "log %s: segment %s, offset %" PRIu64 " (LSN %s): %s; the recovery mode refuses "
                    "to open it",
@@ -254,6 +269,10 @@ static enum err_code decide(struct recovery *r, struct err *e)
     case WAL_ABSOLUTE_CONSISTENCY:
         if (loss->found) {
             return refuse_position(r, loss->lsn, "damaged", e);
+        }
+        if (r->directory.headers_bad > 0) {
+            return refuse_position(r, wal_lsn_of(&w->layout, r->directory.header_bad_first, 0),
+                                   "a damaged segment header", e);
         }
         if (r->end.torn) {
             return refuse_position(r, wal_lsn_of(&w->layout, wal_set_last(&w->set), r->end.offset),
@@ -405,6 +424,9 @@ static void fill_report(struct recovery *r)
     CHECK(r->replay.table == &r->w->table);
     struct wal *w = r->w;
     struct wal_report *report = r->report;
+    report->loss_found = r->replay.first_loss.found;
+    report->lsn_lost = r->replay.first_loss.lsn;
+    report->index_kept = r->replay.first_loss.index_kept;
     report->lsn_first = wal_lsn_first(&w->layout, w->set.first);
     report->lsn_end = wal_writer_lsn_end(&w->writer);
     report->lsn_durable = r->lsn_durable;
@@ -434,6 +456,25 @@ static void log_report(const struct recovery *r)
              p->records_unknown, p->records_dropped, p->segments_missing);
 }
 
+/* No mode loses silently. */
+static void log_decision(const struct recovery *r)
+{
+    CHECK(r->w->role == WAL_LOCAL);
+    CHECK(r->report->loss_found);
+    const struct wal_report *p = r->report;
+    char name[WAL_SEGMENT_NAME_SIZE];
+    char position[WAL_LSN_TEXT_SIZE];
+    segment_name(r->w, p->lsn_lost, name);
+    log_warn(r->w->log, "wal", "recovery-mode-decided",
+             "dir=%s mode=%s segment=%s offset=%" PRIu64 " lsn=%s index_kept=%" PRIu64
+             " index_last=%" PRIu64 " dropped=%" PRIu64 " dropped_first=%" PRIu64
+             " dropped_last=%" PRIu64 " set_aside=lost",
+             r->w->dir, wal_recovery_mode_names[r->w->recovery_mode], name,
+             wal_lsn_offset(&r->w->layout, p->lsn_lost), lsn(p->lsn_lost, position), p->index_kept,
+             wal_index_last(r->w), p->records_dropped, p->index_dropped_first,
+             p->index_dropped_last);
+}
+
 static enum err_code recover(struct recovery *r, struct err *e)
 {
     CHECK(r->w != NULL && r->options != NULL);
@@ -459,6 +500,9 @@ static enum err_code recover(struct recovery *r, struct err *e)
         wal_holes_rebuild(&r->w->holes, &r->w->table);
         fill_report(r);
         log_report(r);
+        if (r->report->loss_found) {
+            log_decision(r);
+        }
     }
     return code;
 }

@@ -3,12 +3,14 @@
 
 #include "base/check.h"
 
-static void note_loss(struct wal_replay *r, uint64_t lsn)
+/* Nothing above 'index_max' can be among what was lost. At or below the cut a
+ * checkpoint holds it: no loss. */
+static void note_loss(struct wal_replay *r, uint64_t lsn, uint64_t index_max)
 {
     CHECK(r->table->sparse);
     CHECK(r->local);
     CHECK(lsn != 0);
-    if (!r->first_loss.found) {
+    if (!r->first_loss.found && index_max > r->table->cut) {
         r->first_loss =
             (struct wal_first_loss){.found = true, .lsn = lsn, .index_kept = r->table->last};
     }
@@ -21,7 +23,7 @@ static void link_before(struct wal_replay *r, uint64_t lsn, uint64_t before)
     CHECK(r->local);
     CHECK(lsn != 0);
     if (before > r->index_seen) {
-        note_loss(r, r->pending ? r->lsn_pending : lsn);
+        note_loss(r, r->pending ? r->lsn_pending : lsn, before);
     } else if (before < r->index_seen && before > r->table->cut) {
         wal_table_drop(r->table, before + 1); /* a DROP record was lost */
     }
@@ -37,15 +39,17 @@ static void replay_entry(struct wal_replay *r, const struct wal_found *s)
     if (s->by_header) {
         link_before(r, s->lsn, s->record.before);
     } else if (r->pending) {
-        note_loss(r, r->lsn_pending); /* nothing says how much is gone between */
+        /* Nothing says how much is gone between. */
+        note_loss(r, r->lsn_pending, s->record.index - 1);
         r->pending = false;
     }
     if (s->record.index <= r->index_seen) {
-        note_loss(r, s->lsn); /* indexes only rise: what was between them is lost */
+        /* Indexes only rise: what was between them is lost. */
+        note_loss(r, s->lsn, s->record.index);
         return;
     }
-    if (s->verdict == WAL_DAMAGED && s->record.index > r->table->cut) {
-        note_loss(r, s->lsn);
+    if (s->verdict == WAL_DAMAGED) {
+        note_loss(r, s->lsn, s->record.index);
     } else if (r->first_loss.found && s->record.index > r->table->cut) {
         if (r->first_loss.entries_after++ == 0) {
             r->first_loss.index_after_first = s->record.index;
@@ -87,6 +91,6 @@ void wal_replay_local_end(struct wal_replay *r)
     CHECK(r->table->sparse);
     CHECK(r->local);
     if (r->pending) {
-        note_loss(r, r->lsn_pending);
+        note_loss(r, r->lsn_pending, UINT64_MAX);
     }
 }

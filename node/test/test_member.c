@@ -203,6 +203,37 @@ TEST(member, the_recovery_mode_is_known_before_the_log_is_read)
     EXPECT(rows_behind_damage(false) < ROWS - 1);
 }
 
+/* The checkpoint that a start has made by itself; 0: none. */
+static uint64_t checkpoint_after_start(bool damage)
+{
+    struct solo s;
+    solo_open(&s, (struct solo_options){.wal_level = 1});
+    EXPECT_OK(solo_set(&s, "ts.wal.checkpoint_interval", "1h"));
+    fill(&s);
+    solo_crash(&s, false);
+    if (damage) {
+        damage_a_row(&s);
+    }
+    solo_start(&s);
+    solo_run(&s, 500);
+    uint64_t index = member_status(s.member).checkpoint_index;
+    long count = solo_count(&s);
+    EXPECT(damage ? count > 0 && count < ROWS : count == ROWS);
+    solo_crash(&s, true);
+    solo_start(&s);
+    solo_run(&s, 500);
+    EXPECT_INT(solo_count(&s), count);
+    solo_close(&s);
+    return index;
+}
+
+/* safety.md A9 */
+TEST(member, a_loss_in_the_local_wal_is_answered_by_a_checkpoint)
+{
+    EXPECT(checkpoint_after_start(true) > 0);
+    EXPECT_UINT(checkpoint_after_start(false), 0);
+}
+
 /* A checkpoint can't be written. */
 static void fail_a_checkpoint(struct solo *s, unsigned weaken)
 {

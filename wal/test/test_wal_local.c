@@ -1,419 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The local WAL: damage x recovery mode, and what follows after each answer. */
+/* The local WAL without damage, its answer to damage step by step, and random
+ * work. Damage x recovery mode is in test_wal_recovery_table.c. */
 #include <stdlib.h>
 
 #include "base/random.h"
-#include "wal/test/wal_fixture.h"
-
-enum { SEGMENTS = 5, SIZE = 900, STEP = 3, REFUSED = -1 };
-
-static struct fixture f;
-static struct fake_disk_image *image; /* of a whole log, stopped cleanly */
-static struct wal_extent image_extent;
-static int total;       /* entries in it */
-static int per_segment; /* in each of the first four */
-
-static uint64_t index_of(int n) /* of the n-th entry, from 0 */
-{
-    return 10 + (uint64_t)n * STEP;
-}
-
-static void append(int n)
-{
-    REQUIRE_OK(fixture_append(&f, index_of(n), 0, SIZE));
-    REQUIRE_OK(wal_sync(f.wal, &f.err));
-}
-
-static void build(void)
-{
-    fixture_init(&f, WAL_LOCAL);
-    REQUIRE_OK(fixture_open(&f));
-    total = 0;
-    per_segment = 0;
-    while (f.extent.segment_last < SEGMENTS) {
-        append(total++);
-        if (f.extent.segment_last == 1) {
-            per_segment = total;
-        }
-    }
-    for (int i = 0; i < per_segment / 2; i++) {
-        append(total++);
-    }
-    REQUIRE_OK(wal_close(f.wal, &f.err));
-    f.wal = NULL;
-    image = fake_disk_snapshot(f.disk);
-    image_extent = f.extent;
-}
-
-static void destroy(void)
-{
-    fixture_deinit(&f);
-    fake_disk_image_free(image);
-}
-
-static uint64_t offset_of(int in_segment)
-{
-    return fixture_offset((uint64_t)in_segment, SIZE);
-}
-
-/* How many entries read back; they must be the n-th ones that 'kept' says. */
-static int count_kept(const bool *kept, int n_max)
-{
-    int count = 0;
-    uint64_t at = 1;
-    for (int n = 0; n < n_max; n++) {
-        if (!kept[n]) {
-            continue;
-        }
-        struct wal_entry entry;
-        size_t got;
-        REQUIRE_OK(wal_read(f.wal, at, 1, SIZE_MAX, &f.storage, &entry, &got, &f.err));
-        if (got == 0) {
-            return count;
-        }
-        EXPECT_UINT(entry.index, index_of(n));
-        EXPECT(bytes_equal(entry.payload, fixture_payload(&f, index_of(n), 0, SIZE)));
-        at = entry.index + 1;
-        count++;
-    }
-    struct wal_entry more;
-    size_t got;
-    EXPECT_OK(wal_read(f.wal, at, 1, SIZE_MAX, &f.storage, &more, &got, &f.err));
-    EXPECT_UINT(got, 0);
-    return count;
-}
-
-static bool kept[4096];
-
-static void keep_range(int from, int to, bool value)
-{
-    for (int n = from; n < to; n++) {
-        kept[n] = value;
-    }
-}
-
-struct damage {
-    const char *name;
-    void (*make)(void);
-    int lost_from; /* entries lost themselves: [lost_from, lost_to) */
-    int lost_to;
-    bool at_end; /* nothing whole behind it, in the last segment */
-};
-
-static void restore(const struct damage *d)
-{
-    fake_disk_restore(f.disk, image);
-    f.extent = image_extent;
-    if (d->make != NULL) {
-        d->make();
-    }
-}
-
-/* What a mode should keep of the damage; REFUSED, or a count with 'kept' set. */
-static int expected(const struct damage *d, enum wal_recovery_mode mode)
-{
-    bool lost = d->lost_to > d->lost_from;
-    keep_range(0, total, true);
-    if (!lost) {
-        return total;
-    }
-    switch (mode) {
-    case WAL_TOLERATE_CORRUPTED_TAIL_RECORDS:
-        if (!d->at_end) {
-            return REFUSED;
-        }
-        break;
-    case WAL_ABSOLUTE_CONSISTENCY:
-        return REFUSED;
-    case WAL_POINT_IN_TIME_RECOVERY:
-        break;
-    case WAL_SKIP_ANY_CORRUPTED_RECORDS:
-        keep_range(d->lost_from, d->lost_to, false);
-        return total - (d->lost_to - d->lost_from);
-    }
-    keep_range(d->lost_from, total, false);
-    return d->lost_from;
-}
-
-/* New writes follow, and a crash; the log opens again, in every mode. */
-static void goes_on(int before, enum wal_recovery_mode mode)
-{
-    int next = mode == WAL_SKIP_ANY_CORRUPTED_RECORDS ? total : before;
-    uint64_t last = wal_index_last(f.wal);
-    REQUIRE(last < index_of(next));
-    keep_range(next, next + 3, true);
-    for (int n = next; n < next + 3; n++) {
-        append(n);
-    }
-    for (int m = 0; m <= 3; m++) {
-        f.options.recovery_mode = (enum wal_recovery_mode)m;
-        REQUIRE_OK(fixture_kill_and_open(&f));
-        EXPECT_INT(count_kept(kept, next + 3), before + 3);
-        size_t holes;
-        (void)wal_holes(f.wal, &holes);
-        EXPECT_UINT(holes, 0);
-    }
-}
-
-static void try_mode(const struct damage *d, enum wal_recovery_mode mode)
-{
-    restore(d);
-    f.options.recovery_mode = mode;
-    int want = expected(d, mode);
-    enum err_code code = fixture_open(&f);
-    if (want == REFUSED) {
-        EXPECT_INT(code, ERR_CORRUPT);
-        EXPECT_CONTAINS(f.err.text, "segment 0000000100000000");
-        EXPECT_CONTAINS(f.err.text, "offset");
-        fixture_abandon(&f);
-        return;
-    }
-    REQUIRE_INT(code, ERR_OK);
-    EXPECT_INT(count_kept(kept, total), want);
-    bool lost = d->lost_to > d->lost_from;
-    bool dropped = lost && mode != WAL_SKIP_ANY_CORRUPTED_RECORDS;
-    EXPECT_INT(f.report.stopped_at_damage, dropped);
-    EXPECT_UINT(f.report.records_dropped, dropped ? (uint64_t)(total - d->lost_to) : 0);
-    if (dropped && total > d->lost_to) {
-        EXPECT_UINT(f.report.index_dropped_first, index_of(d->lost_to));
-        EXPECT_UINT(f.report.index_dropped_last, index_of(total - 1));
-    }
-    EXPECT_INT(fake_disk_has(f.disk, "log/lost"), lost);
-    goes_on(want, mode);
-    fixture_abandon(&f);
-}
-
-static void try_all(const struct damage *d)
-{
-    for (int mode = 0; mode <= 3; mode++) {
-        try_mode(d, (enum wal_recovery_mode)mode);
-    }
-}
-
-/* --- the damage of rocksdb's table, as this log meets it --- */
-
-TEST(wal_local, opens_a_whole_log_in_every_mode)
-{
-    build();
-    try_all(&(struct damage){.name = "none"});
-    destroy();
-}
-
-static void flip_last(void)
-{
-    fake_disk_flip_bit(f.disk, fixture_segment(SEGMENTS),
-                       offset_of(total - 4 * per_segment - 1) + 300, 2);
-}
-
-TEST(wal_local, a_flipped_bit_in_the_last_record_is_damage_at_the_end)
-{
-    build();
-    try_all(&(struct damage){
-        .make = flip_last, .lost_from = total - 1, .lost_to = total, .at_end = true});
-    destroy();
-}
-
-static void zero_last(void)
-{
-    fake_disk_zero(f.disk, fixture_segment(SEGMENTS), offset_of(total - 4 * per_segment - 1),
-                   wal_record_span(SIZE));
-}
-
-TEST(wal_local, a_last_record_of_zeros_is_no_end_of_the_log)
-{
-    build();
-    try_all(&(struct damage){
-        .make = zero_last, .lost_from = total - 1, .lost_to = total, .at_end = true});
-    destroy();
-}
-
-static void flip_in_last_segment(void)
-{
-    fake_disk_flip_bit(f.disk, fixture_segment(SEGMENTS), offset_of(3) + 300, 2);
-}
-
-TEST(wal_local, a_flipped_bit_in_the_last_segment)
-{
-    build();
-    try_all(&(struct damage){.make = flip_in_last_segment,
-                             .lost_from = 4 * per_segment + 3,
-                             .lost_to = 4 * per_segment + 4});
-    destroy();
-}
+#include "wal/test/local_log.h"
 
 static void flip_payload(void)
 {
     fake_disk_flip_bit(f.disk, fixture_segment(3), offset_of(7) + 300, 2);
-}
-
-TEST(wal_local, a_flipped_bit_in_a_middle_segment_costs_one_record)
-{
-    build();
-    try_all(&(struct damage){
-        .make = flip_payload, .lost_from = 2 * per_segment + 7, .lost_to = 2 * per_segment + 8});
-    destroy();
-}
-
-static void flip_length(void)
-{
-    fake_disk_flip_bit(f.disk, fixture_segment(3), offset_of(7) + 13, 5);
-}
-
-TEST(wal_local, a_flipped_length_does_not_look_like_an_end)
-{
-    build();
-    try_all(&(struct damage){
-        .make = flip_length, .lost_from = 2 * per_segment + 7, .lost_to = 2 * per_segment + 8});
-    destroy();
-}
-
-static void flip_header_without_identifiers(void)
-{
-    fake_disk_zero(f.disk, fixture_segment(3), WAL_SEGMENT_HEADER_SIZE,
-                   2 * WAL_IDENTIFIER_PAGE_SIZE);
-    flip_length();
-}
-
-TEST(wal_local, a_lost_header_without_identifier_costs_one_record_too)
-{
-    build();
-    try_all(&(struct damage){.make = flip_header_without_identifiers,
-                             .lost_from = 2 * per_segment + 7,
-                             .lost_to = 2 * per_segment + 8});
-    destroy();
-}
-
-static void zero_record(void)
-{
-    fake_disk_zero(f.disk, fixture_segment(3), offset_of(7), wal_record_span(SIZE));
-}
-
-TEST(wal_local, a_zeroed_record_is_noticed)
-{
-    build();
-    try_all(&(struct damage){
-        .make = zero_record, .lost_from = 2 * per_segment + 7, .lost_to = 2 * per_segment + 8});
-    destroy();
-}
-
-static void remove_third(void)
-{
-    fake_disk_remove(f.disk, fixture_segment(3));
-}
-
-TEST(wal_local, a_missing_middle_segment_is_noticed)
-{
-    build();
-    try_all(&(struct damage){
-        .make = remove_third, .lost_from = 2 * per_segment, .lost_to = 3 * per_segment});
-    destroy();
-}
-
-static void remove_first(void)
-{
-    fake_disk_remove(f.disk, fixture_segment(1));
-}
-
-TEST(wal_local, a_missing_first_segment_is_noticed)
-{
-    build();
-    try_all(&(struct damage){.make = remove_first, .lost_from = 0, .lost_to = per_segment});
-    destroy();
-}
-
-static void remove_last(void)
-{
-    fake_disk_remove(f.disk, fixture_segment(SEGMENTS));
-}
-
-TEST(wal_local, a_missing_last_segment_is_no_torn_tail)
-{
-    build();
-    try_all(&(struct damage){.make = remove_last, .lost_from = 4 * per_segment, .lost_to = total});
-    destroy();
-}
-
-static void cut_in_record(void)
-{
-    fake_disk_truncate(f.disk, fixture_segment(3), offset_of(7) + 200);
-}
-
-TEST(wal_local, a_segment_that_ends_inside_a_record_is_noticed)
-{
-    build();
-    try_all(&(struct damage){
-        .make = cut_in_record, .lost_from = 2 * per_segment + 7, .lost_to = 3 * per_segment});
-    destroy();
-}
-
-static void cut_on_boundary(void)
-{
-    fake_disk_truncate(f.disk, fixture_segment(3), offset_of(7));
-}
-
-TEST(wal_local, a_segment_that_ends_between_records_is_noticed)
-{
-    build();
-    try_all(&(struct damage){
-        .make = cut_on_boundary, .lost_from = 2 * per_segment + 7, .lost_to = 3 * per_segment});
-    destroy();
-}
-
-static void cut_to_nothing(void)
-{
-    fake_disk_truncate(f.disk, fixture_segment(3), 0);
-}
-
-TEST(wal_local, an_empty_segment_is_noticed)
-{
-    build();
-    try_all(&(struct damage){
-        .make = cut_to_nothing, .lost_from = 2 * per_segment, .lost_to = 3 * per_segment});
-    destroy();
-}
-
-static void repeat_record(void)
-{
-    fake_disk_misdirect(f.disk, (struct fake_disk_place){fixture_segment(3), offset_of(6)},
-                        (struct fake_disk_place){fixture_segment(3), offset_of(7)},
-                        wal_record_span(SIZE));
-}
-
-TEST(wal_local, a_record_in_the_place_of_another_is_damage)
-{
-    build();
-    try_all(&(struct damage){
-        .make = repeat_record, .lost_from = 2 * per_segment + 7, .lost_to = 2 * per_segment + 8});
-    destroy();
-}
-
-static void replace_third_by_second(void)
-{
-    char to[64];
-    memcpy(to, fixture_segment(3), sizeof to);
-    fake_disk_misdirect(f.disk, (struct fake_disk_place){fixture_segment(2), 0},
-                        (struct fake_disk_place){to, 0}, FIXTURE_SEGMENT_SIZE);
-}
-
-TEST(wal_local, a_copy_of_another_segment_is_damage)
-{
-    build();
-    try_all(&(struct damage){
-        .make = replace_third_by_second, .lost_from = 2 * per_segment, .lost_to = 3 * per_segment});
-    destroy();
-}
-
-static void unreadable(void)
-{
-    fake_disk_read_error(f.disk, fixture_segment(3), (offset_of(7) + 511) / 512 * 512, 512);
-}
-
-TEST(wal_local, a_read_error_is_damage)
-{
-    build();
-    try_all(&(struct damage){
-        .make = unreadable, .lost_from = 2 * per_segment + 7, .lost_to = 2 * per_segment + 8});
-    destroy();
 }
 
 /* --- without damage --- */
@@ -474,7 +69,8 @@ TEST(wal_local, indexes_may_skip_and_a_read_finds_the_next)
 TEST(wal_local, a_dropped_log_goes_on_in_the_next_timeline)
 {
     build();
-    restore(&(struct damage){.make = flip_payload});
+    restore();
+    flip_payload();
     f.options.recovery_mode = WAL_POINT_IN_TIME_RECOVERY;
     REQUIRE_OK(fixture_open(&f));
     EXPECT(fake_disk_has(f.disk, "log/000000020000000000000006"));
@@ -493,13 +89,13 @@ TEST(wal_local, a_dropped_log_goes_on_in_the_next_timeline)
 TEST(wal_local, an_answer_to_damage_survives_a_crash_at_every_call)
 {
     build();
-    const struct damage d = {.make = flip_payload};
-    int want = 2 * per_segment + 7;
+    int want = 2 * PER_SEGMENT + 7;
     keep_range(0, want, true);
     f.options.recovery_mode = WAL_POINT_IN_TIME_RECOVERY;
     uint64_t calls = UINT64_MAX;
     for (uint64_t stop = 0; stop <= calls; stop++) {
-        restore(&d);
+        restore();
+        flip_payload();
         uint64_t before = fake_disk_calls(f.disk);
         if (calls != UINT64_MAX || stop > 0) {
             fake_disk_stop_after(f.disk, stop == 0 ? 0 : stop - 1);
@@ -513,7 +109,7 @@ TEST(wal_local, an_answer_to_damage_survives_a_crash_at_every_call)
         fixture_abandon(&f);
         (void)code;
         REQUIRE_OK(fixture_open(&f));
-        EXPECT_INT(count_kept(kept, want), want);
+        EXPECT_INT(count_kept(want), want);
         fixture_abandon(&f);
     }
     destroy();
