@@ -40,13 +40,11 @@ static enum err_code write_first_entry(struct storage *s, struct bytes payload, 
     return code == ERR_OK ? wal_sync(w, e) : code;
 }
 
+/* The control file names the era last: a start that finds none founds again. */
 static enum err_code found(struct found_job *f, struct err *e)
 {
     struct storage *s = f->member->storage;
     enum err_code code = storage_put_hard(s, &f->hard, e);
-    if (code == ERR_OK) {
-        code = storage_put_control(s, &f->control, e);
-    }
     if (code == ERR_OK && f->raft && storage_wal(s, STORAGE_RAFT) == NULL) {
         code = storage_make_log(s, STORAGE_RAFT, 0, 0, e);
     }
@@ -56,7 +54,7 @@ static enum err_code found(struct found_job *f, struct err *e)
     if (code == ERR_OK && storage_wal(s, STORAGE_LOCAL) == NULL) {
         code = storage_make_log(s, STORAGE_LOCAL, 0, 0, e);
     }
-    return code;
+    return code == ERR_OK ? storage_put_control(s, &f->control, e) : code;
 }
 
 static void work_found(struct job *job)

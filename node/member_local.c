@@ -30,6 +30,9 @@ static void work_replay(struct job *job)
     struct wal_entry found[MEMBER_APPLY_ENTRIES_MAX];
     struct buf storage = {0};
     struct err e;
+    if (storage_failed(r->member->storage) != NULL) {
+        return; /* founding it may be what failed */
+    }
     r->last = wal_index_last(w);
     uint64_t from = r->from < wal_index_first(w) ? wal_index_first(w) : r->from;
     if (from <= r->last) {

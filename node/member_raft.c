@@ -79,6 +79,9 @@ static void work_load(struct job *job)
     struct storage *s = l->member->storage;
     struct wal *w = storage_wal(s, STORAGE_RAFT);
     struct err e;
+    if (storage_failed(s) != NULL) {
+        return;
+    }
     if (w == NULL) {
         if (storage_make_log(s, STORAGE_RAFT, l->snapshot_index, l->snapshot_term, &e) != ERR_OK) {
             (void)storage_fail(s, &e);

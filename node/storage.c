@@ -372,11 +372,20 @@ uint64_t storage_segment_size(const struct storage *s)
 
 /* --- on the log lane --- */
 
+/* What a failed disk is told now could be read back as if all before it were there. */
+static enum err_code refuse_failed(const struct storage *s, struct err *e)
+{
+    return s->failed ? err_set(e, ERR_STATE, "%s: %s", s->dir, s->failure.text) : ERR_OK;
+}
+
 enum err_code storage_make_log(struct storage *s, enum storage_log log, uint64_t index,
                                uint64_t term, struct err *e)
 {
     CHECK(s->logs[log].wal == NULL);
-    enum err_code code = open_log(s, log, true, e);
+    enum err_code code = refuse_failed(s, e);
+    if (code == ERR_OK) {
+        code = open_log(s, log, true, e);
+    }
     if (code == ERR_OK && index > 0) {
         code = wal_reset(s->logs[log].wal, index, term, e);
     }
@@ -390,27 +399,33 @@ struct wal *storage_wal(struct storage *s, enum storage_log log)
 
 enum err_code storage_put_hard(struct storage *s, const struct hard_state *h, struct err *e)
 {
+    enum err_code code = refuse_failed(s, e);
+    if (code != ERR_OK) {
+        return code;
+    }
     struct hard_state *next = mem_dup(h, sizeof *next);
     const struct hard_state *now = hard_state_get(s->hard);
     next->raft_extent = now->raft_extent;
     next->start_counter = now->start_counter;
     next->start_count = now->start_count;
     memcpy(next->starts, now->starts, sizeof next->starts);
-    enum err_code code = hard_state_write(s->hard, next, e);
+    code = hard_state_write(s->hard, next, e);
     mem_free(next);
     return code;
 }
 
 enum err_code storage_raise_counter(struct storage *s, struct err *e)
 {
-    return hard_state_raise_counter(s->hard, e);
+    enum err_code code = refuse_failed(s, e);
+    return code != ERR_OK ? code : hard_state_raise_counter(s->hard, e);
 }
 
 enum err_code storage_put_control(struct storage *s, const struct control *c, struct err *e)
 {
+    enum err_code code = refuse_failed(s, e);
     struct control next = *c;
     next.local_extent = control_get(s->control)->local_extent;
-    return control_write(s->control, &next, e);
+    return code != ERR_OK ? code : control_write(s->control, &next, e);
 }
 
 void storage_want_sync(struct storage *s, enum storage_log log)

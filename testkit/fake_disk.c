@@ -196,7 +196,8 @@ void fake_disk_fail(struct fake_disk *d, struct fake_disk_fault rule)
 {
     CHECK(rule.call < FAKE_DISK_CALL_COUNT);
     CHECK(rule.nth > 0);
-    CHECK(rule.code != ERR_OK || rule.call == FAKE_DISK_READ);
+    CHECK(rule.code != ERR_OK || rule.call == FAKE_DISK_READ || rule.call == FAKE_DISK_SYNC ||
+          rule.call == FAKE_DISK_SYNC_DIR);
     size_t i = 0;
     while (i < FAKE_DISK_FAULTS_MAX && d->faults[i].armed) {
         i++;
@@ -240,6 +241,12 @@ void fake_disk_stop_after(struct fake_disk *d, uint64_t calls)
 {
     CHECK(calls <= UINT64_MAX - d->calls);
     d->calls_max = d->calls + calls;
+}
+
+void fake_disk_watch(struct fake_disk *d, void (*before)(void *context), void *context)
+{
+    d->watcher = before;
+    d->watcher_context = context;
 }
 
 /* --- state --- */

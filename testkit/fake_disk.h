@@ -104,7 +104,8 @@ struct fake_disk_fault {
     const char *path; /* only paths that contain this; NULL: any. Copied */
     uint64_t nth;     /* 1: the next such call; counted for this fault alone */
     bool for_ever;    /* and every one after it */
-    /* ERR_OK only for FAKE_DISK_READ: a short read, as if the file ended. */
+    /* ERR_OK: a read is short, as if the file ended; a sync, of a file or a
+     * directory, is a lie and does nothing. Of no other call. */
     enum err_code code;
     /* What happens all the same. Write, read: so many bytes. Sync: so many
      * choices reach the platter (the rest is lost, the cache still shows it).
@@ -127,6 +128,10 @@ uint64_t fake_disk_calls_of(const struct fake_disk *d, enum fake_disk_call call)
  * call fails with ERR_IO "stopped" and has no effect: to crash at every call,
  * count the calls once, then repeat with 0, 1, 2 ... and kill or fail the power. */
 void fake_disk_stop_after(struct fake_disk *d, uint64_t calls);
+
+/* 'before' is told of each call before it has any effect, from within it. It may
+ * look at the disk and take an image, to crash another disk from it. NULL: nobody. */
+void fake_disk_watch(struct fake_disk *d, void (*before)(void *context), void *context);
 
 /* --- state --- */
 

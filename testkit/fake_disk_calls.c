@@ -53,6 +53,9 @@ static enum err_code begin(struct fake_disk *d, enum fake_disk_call call, const 
                            const struct fake_disk_fault **fault, struct err *e)
 {
     *fault = NULL;
+    if (d->watcher != NULL) {
+        d->watcher(d->watcher_context);
+    }
     d->calls++;
     d->calls_of[call]++;
     if (d->calls > d->calls_max) {
@@ -88,7 +91,7 @@ static bool begin_whole(struct fake_disk *d, enum fake_disk_call call, const cha
     if (*code != ERR_OK || fault == NULL) {
         return *code == ERR_OK;
     }
-    *code = fail(e, fault->code, path, call, "injected");
+    *code = fault->code == ERR_OK ? ERR_OK : fail(e, fault->code, path, call, "injected");
     return fault->done > 0;
 }
 
@@ -204,6 +207,9 @@ static enum err_code fake_sync(struct file *file, struct err *e)
     enum err_code code = begin_file(f, FAKE_DISK_SYNC, &fault, e);
     if (code != ERR_OK) {
         return code;
+    }
+    if (fault != NULL && fault->code == ERR_OK) {
+        return ERR_OK;
     }
     if (fault != NULL) {
         fake_content_sync_failed(&f->inode->content, fault->done);

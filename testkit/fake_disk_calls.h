@@ -36,7 +36,9 @@ struct fake_disk {
     uint64_t faults_seen;
     uint64_t calls;
     uint64_t calls_of[FAKE_DISK_CALL_COUNT];
-    uint64_t calls_max;      /* further ones fail */
+    uint64_t calls_max;             /* further ones fail */
+    void (*watcher)(void *context); /* NULL: nobody watches */
+    void *watcher_context;
     uint64_t capacity_pages; /* UINT64_MAX: no limit */
     uint64_t write_back_max; /* sectors of one file */
     uint64_t monotonic_us;

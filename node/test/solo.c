@@ -105,6 +105,14 @@ void solo_open(struct solo *s, struct solo_options options)
 
 void solo_start(struct solo *s)
 {
+    struct err e;
+    if (!solo_try_start(s, &e)) {
+        PANIC("storage: %s", e.text);
+    }
+}
+
+bool solo_try_start(struct solo *s, struct err *e)
+{
     CHECK(s->member == NULL);
     fake_disk_set_monotonic(s->disk, s->now_ms * 1000);
     struct storage_options storage = {
@@ -114,9 +122,8 @@ void solo_start(struct solo *s)
         .segment_size = 64 * 1024,
         .recovery_mode = -1,
     };
-    struct err e;
-    if (storage_open(&storage, &s->storage, &e) != ERR_OK) {
-        PANIC("storage: %s", e.text);
+    if (storage_open(&storage, &s->storage, e) != ERR_OK) {
+        return false;
     }
     static const char *const peers[] = {"a:1", "b:1", "c:1"};
     struct member_host host = ops;
@@ -137,6 +144,7 @@ void solo_start(struct solo *s)
     s->stopped = false;
     s->member = member_open(&options, s->now_ms);
     solo_run(s, 0);
+    return true;
 }
 
 static bool run_lane(struct solo *s, enum lane lane)
@@ -199,15 +207,13 @@ static void drop_jobs(struct solo *s)
     }
 }
 
-static void release(struct solo *s, bool clean)
+static enum err_code release(struct solo *s, bool clean, struct err *e)
 {
     member_close(s->member);
     s->member = NULL;
-    struct err e;
-    if (storage_close(s->storage, clean, &e) != ERR_OK) {
-        PANIC("storage: %s", e.text);
-    }
+    enum err_code code = storage_close(s->storage, clean, e);
     s->storage = NULL;
+    return code;
 }
 
 void solo_crash(struct solo *s, bool power)
@@ -215,7 +221,8 @@ void solo_crash(struct solo *s, bool power)
     fake_disk_kill(s->disk);
     member_abort(s->member);
     drop_jobs(s);
-    release(s, false);
+    struct err e;
+    CHECK(release(s, false, &e) == ERR_OK);
     fake_disk_clear_faults(s->disk);
     memset(s->hold, 0, sizeof s->hold);
     if (power) {
@@ -225,8 +232,16 @@ void solo_crash(struct solo *s, bool power)
 
 void solo_end(struct solo *s)
 {
+    struct err e;
+    if (solo_try_end(s, &e) != ERR_OK) {
+        PANIC("storage: %s", e.text);
+    }
+}
+
+enum err_code solo_try_end(struct solo *s, struct err *e)
+{
     CHECK(s->stopped);
-    release(s, s->exit_code == 0);
+    return release(s, s->exit_code == 0, e);
 }
 
 void solo_close(struct solo *s)

@@ -40,10 +40,14 @@ struct solo {
 void solo_open(struct solo *s, struct solo_options options);
 /* Starts the process on the disk as it is. */
 void solo_start(struct solo *s);
+/* The same where the disk may fail: false, and no member, if the directory can't be opened. */
+bool solo_try_start(struct solo *s, struct err *e);
 /* The process is killed; with 'power' nothing that was not synced is left. */
 void solo_crash(struct solo *s, bool power);
 /* After host->stopped(): closes, cleanly if the exit code is 0. */
 void solo_end(struct solo *s);
+/* The same where the disk may fail. */
+enum err_code solo_try_end(struct solo *s, struct err *e);
 void solo_close(struct solo *s);
 /* Works, ticks and flushes until nothing is to be done; then lets 'ms' pass in steps. */
 void solo_run(struct solo *s, uint64_t ms);

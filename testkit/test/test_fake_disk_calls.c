@@ -175,6 +175,60 @@ TEST(fake_disk_calls, the_nth_call_fails_once)
     fixture_close(&f);
 }
 
+/* A disk, or a driver, that says synced and is not. */
+TEST(fake_disk_calls, a_sync_can_lie)
+{
+    struct fixture f = fixture_open();
+    static const enum fake_disk_call calls[] = {FAKE_DISK_SYNC, FAKE_DISK_SYNC_DIR};
+    for (size_t i = 0; i < 2; i++) {
+        fake_disk_fail(f.disk, (struct fake_disk_fault){
+                                   .call = calls[i], .nth = 1, .for_ever = true, .code = ERR_OK});
+    }
+    uint64_t pending = fake_disk_pending(f.disk);
+    EXPECT(pending > 0);
+    EXPECT_OK(file_sync(f.file, &f.err));
+    EXPECT_OK(io_sync_dir(f.io, "/", &f.err));
+    EXPECT_UINT(fake_disk_pending(f.disk), pending);
+    EXPECT_UINT(fake_disk_pending_names(f.disk), 1);
+    fake_disk_clear_faults(f.disk);
+    EXPECT_OK(file_sync(f.file, &f.err)); /* nothing was forgotten meanwhile */
+    EXPECT_OK(io_sync_dir(f.io, "/", &f.err));
+    EXPECT_UINT(fake_disk_pending(f.disk), 0);
+    EXPECT_UINT(fake_disk_pending_names(f.disk), 0);
+    fixture_close(&f);
+}
+
+struct seen {
+    const struct fake_disk *disk;
+    uint64_t calls;
+    uint64_t pending;
+};
+
+static void see(void *context)
+{
+    struct seen *seen = context;
+    seen->calls++;
+    seen->pending = fake_disk_pending(seen->disk);
+}
+
+TEST(fake_disk_calls, a_watcher_sees_the_disk_before_each_call)
+{
+    struct fixture f = fixture_open();
+    EXPECT_OK(file_sync(f.file, &f.err));
+    struct seen seen = {.disk = f.disk};
+    fake_disk_watch(f.disk, see, &seen);
+    struct bytes part = bytes_str("x");
+    EXPECT_OK(file_write_at(f.file, 0, &part, 1, &f.err));
+    EXPECT_UINT(seen.pending, 0);
+    EXPECT_OK(file_sync(f.file, &f.err));
+    EXPECT_UINT(seen.pending, 1);
+    EXPECT_UINT(seen.calls, 2);
+    fake_disk_watch(f.disk, NULL, NULL);
+    EXPECT_OK(file_sync(f.file, &f.err));
+    EXPECT_UINT(seen.calls, 2);
+    fixture_close(&f);
+}
+
 TEST(fake_disk_calls, a_fault_for_ever_ends_when_cleared)
 {
     struct fixture f = fixture_open();
