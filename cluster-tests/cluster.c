@@ -14,6 +14,7 @@
 #include "base/check.h"
 #include "base/mem.h"
 #include "io/io_posix.h"
+#include "testkit/lossy_io.h"
 #include "testkit/test.h"
 
 enum {
@@ -333,6 +334,32 @@ void cluster_pause(struct cluster *c, size_t node)
 void cluster_resume(struct cluster *c, size_t node)
 {
     process_resume(&node_of(c, node)->process);
+}
+
+void cluster_fault(struct cluster *c, size_t node, const char *fault)
+{
+    CHECK(c->options.faulty);
+    char path[IO_PATH_MAX];
+    struct err e;
+    struct file *file = NULL;
+    enum err_code code = lossy_io_fault_path(node_of(c, node)->data_dir, path, &e);
+    if (code == ERR_OK && fault == NULL) {
+        code = io_unlink(io_posix(), path, &e);
+        code = code == ERR_NOT_FOUND ? ERR_OK : code;
+    } else if (code == ERR_OK) {
+        struct bytes text = bytes_str(fault);
+        code = io_open(io_posix(), path, IO_WRITE | IO_CREATE, &file, &e);
+        if (code == ERR_OK) {
+            code = file_write_at(file, 0, &text, 1, &e);
+        }
+        if (code == ERR_OK) {
+            code = file_resize(file, text.size, &e);
+        }
+        file_close(file);
+    }
+    if (code != ERR_OK) {
+        cluster_fail(c, "%s", e.text);
+    }
 }
 
 int cluster_try(struct cluster *c, const char *const *flags, struct buf *output)

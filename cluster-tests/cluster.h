@@ -61,6 +61,9 @@ void cluster_kill(struct cluster *c, size_t node); /* -9 */
 void cluster_stop(struct cluster *c, size_t node);
 void cluster_pause(struct cluster *c, size_t node);
 void cluster_resume(struct cluster *c, size_t node);
+/* What the disk of a faulty node does from now on (testkit/lossy_io.h): "eio",
+ * "hang MS", "room N"; NULL: what a disk should. */
+void cluster_fault(struct cluster *c, size_t node, const char *fault);
 /* Waits for a process that must end by itself, and returns its exit code. */
 int cluster_wait_exit(struct cluster *c, size_t node);
 /* Whether the node has ever said it. */

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "testkit/lossy_io.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
@@ -15,6 +17,8 @@ struct lossy_io {
     struct fake_disk *disk; /* what is below 'dir' */
     char *dir;
     char *scratch; /* real path of a file that is being made */
+    char fault[IO_PATH_MAX];
+    bool limited; /* the fake disk has a limit of space */
     pthread_mutex_t mutex;
 };
 
@@ -42,6 +46,44 @@ static void enter(struct lossy_io *l)
 static void leave(struct lossy_io *l)
 {
     CHECK(pthread_mutex_unlock(&l->mutex) == 0);
+}
+
+/* What the file beside the directory asks for. */
+struct asked {
+    bool eio;
+    bool limited;
+    uint64_t hang_ms;
+    uint64_t room;
+};
+
+static struct asked ask(const struct lossy_io *l)
+{
+    enum { TEXT_MAX = 64, BASE = 10 };
+    struct asked asked = {0};
+    struct buf text = {0};
+    if (io_read_file(l->real, l->fault, TEXT_MAX, &text, NULL) == ERR_OK) {
+        buf_put_u8(&text, 0);
+        const char *words = (const char *)text.data;
+        const char *number = strchr(words, ' ');
+        uint64_t value = number == NULL ? 0 : strtoull(number, NULL, BASE);
+        asked.eio = strncmp(words, "eio", strlen("eio")) == 0;
+        asked.limited = strncmp(words, "room ", strlen("room ")) == 0;
+        asked.room = asked.limited ? value : 0;
+        asked.hang_ms = strncmp(words, "hang ", strlen("hang ")) == 0 ? value : 0;
+    }
+    buf_deinit(&text);
+    return asked;
+}
+
+static void limit_room(struct lossy_io *l)
+{
+    struct asked asked = ask(l);
+    if (asked.limited != l->limited) {
+        /* A capacity of 0 would be none. */
+        uint64_t capacity = fake_disk_used(l->disk) + asked.room;
+        fake_disk_set_capacity(l->disk, asked.limited ? capacity : 0);
+        l->limited = asked.limited;
+    }
 }
 
 /* The path on the fake disk, or NULL if it lies elsewhere. */
@@ -258,6 +300,7 @@ static enum err_code lossy_write_at(struct file *f, uint64_t offset, const struc
 {
     struct lossy_file *file = file_of(f);
     enter(file->lossy);
+    limit_room(file->lossy);
     enum err_code code = file_write_at(file->inner, offset, parts, count, e);
     leave(file->lossy);
     return code;
@@ -266,7 +309,14 @@ static enum err_code lossy_write_at(struct file *f, uint64_t offset, const struc
 static enum err_code lossy_sync(struct file *f, struct err *e)
 {
     struct lossy_file *file = file_of(f);
+    struct asked asked = ask(file->lossy);
+    if (asked.hang_ms > 0) {
+        (void)poll(NULL, 0, (int)asked.hang_ms);
+    }
     enter(file->lossy);
+    if (asked.eio) {
+        fake_disk_fail_next(file->lossy->disk, FAKE_DISK_SYNC, ERR_IO);
+    }
     const struct inode *inode = ((struct fake_file *)file->inner)->inode;
     CHECK(inode != NULL);
     size_t count = inode->content.piece_count;
@@ -416,7 +466,17 @@ static enum err_code lossy_space(struct io *io, const char *path, uint64_t *free
                                  struct err *e)
 {
     struct lossy_io *l = lossy_of(io);
-    return io_space(l->real, inner_path(l, path) == NULL ? path : l->dir, free_size, e);
+    const char *inner = inner_path(l, path);
+    enum err_code code = io_space(l->real, inner == NULL ? path : l->dir, free_size, e);
+    enter(l);
+    limit_room(l);
+    uint64_t room = 0;
+    if (code == ERR_OK && inner != NULL && l->limited) {
+        code = io_space(&l->disk->io, "/", &room, e);
+        *free_size = room < *free_size ? room : *free_size;
+    }
+    leave(l);
+    return code;
 }
 
 static uint64_t lossy_monotonic_us(struct io *io)
@@ -516,6 +576,12 @@ static enum err_code load(struct lossy_io *l, struct err *e)
     return code;
 }
 
+enum err_code lossy_io_fault_path(const char *dir, char path[IO_PATH_MAX], struct err *e)
+{
+    int size = snprintf(path, IO_PATH_MAX, "%s.fault", dir);
+    return size > 0 && size < IO_PATH_MAX ? ERR_OK : err_set(e, ERR_RANGE, "%s: too long", dir);
+}
+
 enum err_code lossy_io_open(struct io *real, const char *dir, struct lossy_io **out, struct err *e)
 {
     struct lossy_io *l = mem_zalloc(sizeof *l);
@@ -527,7 +593,10 @@ enum err_code lossy_io_open(struct io *real, const char *dir, struct lossy_io **
     CHECK(pthread_mutex_init(&l->mutex, NULL) == 0);
     fake_disk_set_write_back(l->disk, UINT64_MAX);
     *out = NULL;
-    enum err_code code = load(l, e);
+    enum err_code code = lossy_io_fault_path(dir, l->fault, e);
+    if (code == ERR_OK) {
+        code = load(l, e);
+    }
     if (code != ERR_OK) {
         lossy_io_close(l);
         return err_wrap(e, "lossy disk in %s", dir);

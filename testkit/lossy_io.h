@@ -11,7 +11,14 @@
  * free space and all other paths are the real ones. Nothing is synced on the real
  * disk: this is for tests, and keeps the whole tree in memory.
  *
- * Any thread may call; calls wait for each other. */
+ * From outside the process the disk is made to fail by a file beside the
+ * directory, "DIR.fault", looked at before each write and sync:
+ *
+ *   eio        a sync of a file fails and reaches nothing
+ *   hang MS    a sync of a file takes so long before it begins
+ *   room N     N bytes more than now are free, as long as the file says so
+ *
+ * Any thread may call; calls wait for each other (a sync that hangs: alone). */
 #ifndef TIDEMARK_TESTKIT_LOSSY_IO_H
 #define TIDEMARK_TESTKIT_LOSSY_IO_H
 
@@ -24,6 +31,9 @@ struct lossy_io;
  * same text. 'real' is borrowed. */
 MUST_CHECK enum err_code lossy_io_open(struct io *real, const char *dir, struct lossy_io **out,
                                        struct err *e);
+/* The path of the file that makes it fail. */
+MUST_CHECK enum err_code lossy_io_fault_path(const char *dir, char path[IO_PATH_MAX],
+                                             struct err *e);
 /* Forgets what is not synced. All files must be closed. */
 void lossy_io_close(struct lossy_io *l);
 struct io *lossy_io_io(struct lossy_io *l); /* borrowed, valid until close */

@@ -213,6 +213,75 @@ TEST(lossy_io, a_failed_sync_reaches_nothing_real)
     fixture_close(&f);
 }
 
+/* What a test asks of a process that it can't reach otherwise. */
+static void ask_for(struct fixture *f, const char *fault)
+{
+    char path[IO_PATH_MAX];
+    REQUIRE_OK(lossy_io_fault_path(f->dir, path, &f->err));
+    struct bytes text = bytes_str(fault);
+    struct file *file = NULL;
+    (void)!io_unlink(f->real, path, NULL);
+    if (text.size > 0) {
+        REQUIRE_OK(io_open(f->real, path, IO_WRITE | IO_CREATE, &file, &f->err));
+        EXPECT_OK(file_write_at(file, 0, &text, 1, &f->err));
+        file_close(file);
+    }
+}
+
+TEST(lossy_io, a_file_beside_it_makes_syncs_fail)
+{
+    struct fixture f;
+    fixture_init(&f);
+    put(&f, "a", "one", true);
+    EXPECT_OK(io_sync_dir(f.io, f.dir, &f.err));
+    put(&f, "a", "two", false);
+    struct file *file = NULL;
+    REQUIRE_OK(io_open(f.io, at(&f, "a"), IO_WRITE, &file, &f.err));
+    ask_for(&f, "eio");
+    EXPECT_ERR(file_sync(file, &f.err), ERR_IO);
+    ask_for(&f, "");
+    EXPECT_OK(file_sync(file, &f.err)); /* as a kernel that has marked the pages clean */
+    file_close(file);
+    EXPECT_STR(get(f.real, at(&f, "a")), "one");
+    fixture_close(&f);
+}
+
+TEST(lossy_io, a_file_beside_it_makes_syncs_take_long)
+{
+    enum { HANG_MS = 30 };
+    struct fixture f;
+    fixture_init(&f);
+    ask_for(&f, "hang 30");
+    uint64_t before = io_monotonic_us(f.io);
+    put(&f, "a", "one", true);
+    EXPECT(io_monotonic_us(f.io) - before >= HANG_MS * UINT64_C(1000));
+    fixture_close(&f);
+}
+
+TEST(lossy_io, a_file_beside_it_takes_the_room)
+{
+    struct fixture f;
+    fixture_init(&f);
+    put(&f, "a", "one", true);
+    ask_for(&f, "room 8192");
+    uint64_t room = 0;
+    EXPECT_OK(io_space(f.io, f.dir, &room, &f.err));
+    EXPECT_UINT(room, 8192);
+    put(&f, "b", "one", true);
+    put(&f, "c", "one", true);
+    struct file *file = NULL;
+    struct bytes part = bytes_str("one");
+    REQUIRE_OK(io_open(f.io, at(&f, "d"), IO_WRITE | IO_CREATE, &file, &f.err));
+    EXPECT_ERR(file_write_at(file, 0, &part, 1, &f.err), ERR_NO_SPACE);
+    put(&f, "a", "two", true); /* takes no more */
+    ask_for(&f, "");
+    EXPECT_OK(file_write_at(file, 0, &part, 1, &f.err));
+    EXPECT_OK(io_space(f.io, f.dir, &room, &f.err));
+    EXPECT(room > 8192);
+    file_close(file);
+    fixture_close(&f);
+}
+
 TEST(lossy_io, other_paths_locks_and_clocks_are_real)
 {
     struct fixture f;
