@@ -8,104 +8,20 @@
 
 enum { CRC_AT = 4, COVERED_AT = 8 };
 
-#define NAN_WORD UINT64_C(0x7ff8000000000000)
-
-/* --- statistics --- */
-
-static double double_of(uint64_t word)
-{
-    double v = 0;
-    memcpy(&v, &word, sizeof v);
-    return v;
-}
-
-static uint64_t word_of(double v)
-{
-    if (v != v) {
-        return NAN_WORD;
-    }
-    uint64_t word = 0;
-    memcpy(&word, &v, sizeof word);
-    return word;
-}
-
-static void sum_up_doubles(const uint64_t *words, size_t n, struct block_statistics *s)
-{
-    double sum = 0;
-    s->least = NAN_WORD;
-    s->greatest = NAN_WORD;
-    for (size_t i = 0; i < n; i++) {
-        double v = double_of(words[i]);
-        sum += v;
-        if (v == v && !(double_of(s->least) <= v)) {
-            s->least = words[i];
-        }
-        if (v == v && !(double_of(s->greatest) >= v)) {
-            s->greatest = words[i];
-        }
-    }
-    s->sum_low = word_of(sum);
-}
-
-static void sum_up_numbers(const uint64_t *words, size_t n, struct block_statistics *s)
-{
-    s->least = words[0];
-    s->greatest = words[0];
-    for (size_t i = 0; i < n; i++) {
-        int64_t v = (int64_t)words[i];
-        s->least = v < (int64_t)s->least ? words[i] : s->least;
-        s->greatest = v > (int64_t)s->greatest ? words[i] : s->greatest;
-        uint64_t low = s->sum_low + words[i];
-        s->sum_high += (v < 0 ? UINT64_MAX : 0) + (low < s->sum_low ? 1 : 0);
-        s->sum_low = low;
-    }
-}
-
-static void put_statistics(struct buf *out, enum value_type type, const uint64_t *words, size_t n)
-{
-    if (type == VALUE_STRING) {
-        return;
-    }
-    struct block_statistics s = {.first = words[0], .last = words[n - 1]};
-    if (type == VALUE_DOUBLE) {
-        sum_up_doubles(words, n, &s);
-    } else {
-        sum_up_numbers(words, n, &s);
-    }
-    buf_put_u64(out, s.least);
-    buf_put_u64(out, s.greatest);
-    buf_put_u64(out, s.first);
-    buf_put_u64(out, s.last);
-    buf_put_u64(out, s.sum_low);
-    if (type != VALUE_DOUBLE) {
-        buf_put_u64(out, s.sum_high);
-    }
-}
-
-static void get_statistics(struct cursor *c, enum value_type type, struct block_statistics *s)
-{
-    *s = (struct block_statistics){0};
-    if (type == VALUE_STRING) {
-        return;
-    }
-    s->least = cursor_u64(c);
-    s->greatest = cursor_u64(c);
-    s->first = cursor_u64(c);
-    s->last = cursor_u64(c);
-    s->sum_low = cursor_u64(c);
-    if (type != VALUE_DOUBLE) {
-        s->sum_high = cursor_u64(c);
-    }
-}
-
 /* --- encoding --- */
 
 struct encoder {
+    size_t row_count;
     struct buf *entries;
     struct buf *data;
     uint64_t *words;       /* values that are not null */
     struct bytes *strings; /* the same, of a string column */
 };
+
+static enum encoding_kind kind_of(enum value_type type)
+{
+    return type == VALUE_DOUBLE ? ENCODING_OF_DOUBLES : ENCODING_OF_NUMBERS;
+}
 
 static void put_entry(struct encoder *x, uint32_t id, enum value_type type, size_t value_count,
                       struct bytes nulls)
@@ -113,15 +29,18 @@ static void put_entry(struct encoder *x, uint32_t id, enum value_type type, size
     size_t data_at = x->data->size;
     buf_put_bytes(x->data, nulls);
     enum encoding encoding =
-        type == VALUE_STRING
-            ? encoding_put_strings(x->data, x->strings, value_count)
-            : encoding_put_words(x->data, x->words, value_count, type != VALUE_DOUBLE);
+        type == VALUE_STRING ? encoding_put_strings(x->data, x->strings, value_count)
+                             : encoding_put_words(x->data, x->words, value_count, kind_of(type));
     buf_put_varint(x->entries, id);
     buf_put_u8(x->entries, (uint8_t)type);
     buf_put_u8(x->entries, (uint8_t)encoding);
-    buf_put_varint(x->entries, value_count);
+    buf_put_varint(x->entries, x->row_count - value_count);
     buf_put_varint(x->entries, x->data->size - data_at);
-    put_statistics(x->entries, type, x->words, value_count);
+    if (id != 0) {
+        struct block_statistics statistics;
+        block_statistics_of(type, x->words, value_count, &statistics);
+        block_statistics_put(x->entries, type, &statistics, value_count);
+    }
 }
 
 /* The values of a column that are not null, into the encoder; null bits into 'nulls'. */
@@ -174,7 +93,7 @@ void block_encode(uint64_t series_id, const struct rows *rows, size_t from, size
     CHECK(to - from <= LIMIT_BLOCK_ROWS_MAX);
     struct buf entries = {0};
     struct buf data = {0};
-    struct encoder x = {.entries = &entries, .data = &data};
+    struct encoder x = {.row_count = to - from, .entries = &entries, .data = &data};
     x.words = mem_array(to - from, sizeof *x.words);
     x.strings = mem_array(to - from, sizeof *x.strings);
     unsigned columns = put_columns(&x, rows, from, to);
@@ -244,17 +163,22 @@ static void get_entry(struct cursor *c, const struct block_header *h, struct blo
     uint64_t id = cursor_varint(c);
     uint8_t type = cursor_u8(c);
     out->encoding = cursor_u8(c);
-    uint64_t value_count = cursor_varint(c);
+    uint64_t null_count = cursor_varint(c);
     *data_size = cursor_varint(c);
-    if (id > UINT32_MAX || !value_type_is_valid(type) || value_count == 0 ||
-        value_count > h->row_count) {
+    if (id > UINT32_MAX || !value_type_is_valid(type) || null_count >= h->row_count) {
         c->bad = true;
         return;
     }
     out->id = (uint32_t)id;
     out->type = (enum value_type)type;
-    out->value_count = (uint32_t)value_count;
-    get_statistics(c, out->type, &out->statistics);
+    out->value_count = h->row_count - (uint32_t)null_count;
+    if (id == 0) {
+        uint64_t first = (uint64_t)h->time_first;
+        uint64_t last = (uint64_t)h->time_last;
+        out->statistics = (struct block_statistics){first, last, first, last, 0, 0};
+    } else {
+        block_statistics_get(c, out->type, out->value_count, &out->statistics);
+    }
 }
 
 static size_t count_set_bits(struct bytes bits)

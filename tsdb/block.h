@@ -3,19 +3,14 @@
  *
  *   block:    size u32 | crc32c u32 | version u8 | zero u8 | columns u16 | rows u32
  *             | series id u64 | first time i64 | last time i64 | entry ... | data ...
- *   entry:    column id varint | type u8 | encoding u8 | values varint | data size varint
- *             | statistics
- *   data:     null bits (a bit a row, 1 = null; only where values < rows) | encoded values
- *   statistics, of the values that are not null, in row order:
- *     timestamp, int64, bool   least, greatest, first, last: i64 | sum: i128
- *     double                   least, greatest, first, last, sum: f64
- *     string                   none
+ *   entry:    column id varint | type u8 | encoding u8 | nulls varint | data size varint
+ *             | statistics, but of the timestamp (block_statistics.h)
+ *   data:     null bits (a bit a row, 1 = null; only where there are nulls) | encoded values
  *
  * The crc covers all behind it. The first entry is the timestamp (id 0), the
  * others follow by rising id; a column without a value in the block has no
- * entry. Times rise. Least and greatest of doubles pass over NaN (and are the
- * one NaN 7ff8000000000000 where all are), so does no sum; a sum that is NaN is
- * that one, so that the bytes are the same on all machines. */
+ * entry. Times rise. Version 1 (other encodings, long statistics) is not read:
+ * nothing was released with it. */
 #ifndef TIDEMARK_TSDB_BLOCK_H
 #define TIDEMARK_TSDB_BLOCK_H
 
@@ -24,9 +19,10 @@
 
 #include "base/bytes.h"
 #include "base/err.h"
+#include "tsdb/block_statistics.h"
 #include "tsdb/rows.h"
 
-enum { BLOCK_VERSION = 1, BLOCK_HEADER_SIZE = 40 };
+enum { BLOCK_VERSION = 2, BLOCK_HEADER_SIZE = 40 };
 
 struct block_header {
     uint32_t size;
@@ -37,13 +33,6 @@ struct block_header {
     int64_t time_last;
 };
 
-/* What is known of a column's values in a block without decoding them. */
-struct block_statistics {
-    uint64_t least, greatest, first, last; /* words */
-    uint64_t sum_low;                      /* DOUBLE: the word of the sum */
-    uint64_t sum_high;                     /* else: upper half of the i128 */
-};
-
 struct block_column {
     uint32_t id;
     enum value_type type;
@@ -51,7 +40,7 @@ struct block_column {
     uint32_t value_count;
     struct bytes nulls; /* empty: none is null */
     struct bytes data;
-    struct block_statistics statistics;
+    struct block_statistics statistics; /* of the timestamp: without a sum */
 };
 
 /* Appends rows [from, to) of 'rows', which hold all columns of their table. */

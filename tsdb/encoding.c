@@ -1,97 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tsdb/encoding.h"
 
-#include <stdlib.h>
-
 #include "base/check.h"
+#include "base/crc32c.h"
 #include "base/limits.h"
 #include "base/mem.h"
+#include "tsdb/decimal.h"
+#include "tsdb/packing.h"
 
-enum { WIDTH_MAX = 64, OFFSETS_HEAD = 9, DELTAS_HEAD = 17 };
-
-/* --- bits --- */
-
-static unsigned width_of(uint64_t v)
-{
-    return v == 0 ? 0 : 64 - (unsigned)__builtin_clzll(v);
-}
-
-static size_t packed_size(size_t n, unsigned width)
-{
-    return (n * width + 7) / 8;
-}
-
-/* A stream of bits: what does not fill a byte yet waits in 'bits'. */
-struct bit_writer {
-    uint8_t *p;
-    uint64_t bits;
-    unsigned count; /* < 8 between calls */
+enum {
+    N_MAX = LIMIT_BLOCK_ROWS_MAX,
+    XOR_HEAD = 9,
+    DECIMAL_GOOD_SIZE = 2, /* bytes a value: nothing else is tried */
+    HASH_SLOTS = 2 * N_MAX,
 };
 
-static void put_bits(struct bit_writer *w, uint64_t v, unsigned width)
-{
-    while (width > 0) {
-        unsigned take = width < 56 ? width : 56;
-        w->bits |= (v & ((UINT64_C(1) << take) - 1)) << w->count;
-        w->count += take;
-        v >>= take;
-        width -= take;
-        while (w->count >= 8) {
-            *w->p++ = (uint8_t)w->bits;
-            w->bits >>= 8;
-            w->count -= 8;
-        }
-    }
-}
-
-static void flush_bits(struct bit_writer *w)
-{
-    if (w->count > 0) {
-        *w->p++ = (uint8_t)w->bits;
-    }
-}
-
-struct bit_reader {
-    const uint8_t *p;
-    uint64_t bits;
-    unsigned count;
-};
-
-static uint64_t get_bits(struct bit_reader *r, unsigned width)
-{
-    uint64_t v = 0;
-    unsigned done = 0;
-    while (done < width) {
-        unsigned take = width - done < 56 ? width - done : 56;
-        while (r->count < take) {
-            r->bits |= (uint64_t)*r->p++ << r->count;
-            r->count += 8;
-        }
-        v |= (r->bits & ((UINT64_C(1) << take) - 1)) << done;
-        r->bits >>= take;
-        r->count -= take;
-        done += take;
-    }
-    return v;
-}
-
-/* --- words --- */
-
-/* Least and greatest as signed numbers; their distance fits in 64 bits. */
-struct span {
-    uint64_t least;
-    uint64_t greatest;
-};
-
-static void span_add(struct span *s, uint64_t word)
-{
-    if ((int64_t)word < (int64_t)s->least) {
-        s->least = word;
-    }
-    if ((int64_t)word > (int64_t)s->greatest) {
-        s->greatest = word;
-    }
-}
+/* --- whole numbers --- */
 
 static void put_plain(struct buf *out, const uint64_t *words, size_t n)
 {
@@ -101,71 +25,87 @@ static void put_plain(struct buf *out, const uint64_t *words, size_t n)
     }
 }
 
-static void put_offsets(struct buf *out, const uint64_t *words, size_t n, const struct span *s)
+static void put_zigzag(struct buf *out, uint64_t word)
 {
-    unsigned width = width_of(s->greatest - s->least);
-    buf_put_u64(out, s->least);
-    buf_put_u8(out, (uint8_t)width);
-    struct bit_writer w = {.p = buf_extend(out, packed_size(n, width))};
-    for (size_t i = 0; i < n; i++) {
-        put_bits(&w, words[i] - s->least, width);
-    }
-    flush_bits(&w);
+    buf_put_varint(out, packing_zigzag(word));
 }
 
-static void put_deltas(struct buf *out, const uint64_t *words, size_t n, const struct span *s)
+static uint64_t get_zigzag(struct cursor *c)
 {
-    unsigned width = width_of(s->greatest - s->least);
-    buf_put_u64(out, words[0]);
-    buf_put_u64(out, s->least);
-    buf_put_u8(out, (uint8_t)width);
-    struct bit_writer w = {.p = buf_extend(out, packed_size(n - 1, width))};
-    for (size_t i = 1; i < n; i++) {
-        put_bits(&w, words[i] - words[i - 1] - s->least, width);
-    }
-    flush_bits(&w);
+    return packing_unzigzag(cursor_varint(c));
 }
 
-static enum encoding put_packable(struct buf *out, const uint64_t *words, size_t n)
+static bool all_equal(const uint64_t *words, size_t n)
 {
-    CHECK(n > 1);
-    struct span values = {words[0], words[0]};
-    struct span deltas = {words[1] - words[0], words[1] - words[0]};
+    uint64_t different = 0;
     for (size_t i = 1; i < n; i++) {
-        span_add(&values, words[i]);
-        span_add(&deltas, words[i] - words[i - 1]);
+        different |= words[i] ^ words[0];
     }
-    size_t plain = n * 8;
-    size_t offsets = OFFSETS_HEAD + packed_size(n, width_of(values.greatest - values.least));
-    size_t delta = DELTAS_HEAD + packed_size(n - 1, width_of(deltas.greatest - deltas.least));
-    if (plain <= offsets && plain <= delta) {
+    return different == 0;
+}
+
+/* n - 1 differences. */
+static void subtract(uint64_t *deltas, const uint64_t *words, size_t n)
+{
+    for (size_t i = 1; i < n; i++) {
+        deltas[i - 1] = words[i] - words[i - 1];
+    }
+}
+
+/* 'first' and the sums of it and the n differences at words + 1. */
+static void add_up(uint64_t first, uint64_t *words, size_t n)
+{
+    words[0] = first;
+    for (size_t i = 1; i <= n; i++) {
+        first += words[i];
+        words[i] = first;
+    }
+}
+
+static size_t zigzag_size(uint64_t word)
+{
+    size_t size = 1;
+    for (uint64_t v = packing_zigzag(word); v >= 0x80; v >>= 7) {
+        size++;
+    }
+    return size;
+}
+
+/* Differences of differences are worth a try only where differences are. */
+static enum encoding put_numbers(struct buf *out, const uint64_t *words, size_t n)
+{
+    if (all_equal(words, n)) {
+        put_zigzag(out, words[0]);
+        return ENCODING_CONSTANT;
+    }
+    uint64_t deltas[N_MAX];
+    uint64_t seconds[N_MAX];
+    subtract(deltas, words, n);
+    struct packing offsets = packing_plan(words, n);
+    struct packing first = packing_plan(deltas, n - 1);
+    struct packing second = {.size = SIZE_MAX};
+    first.size += zigzag_size(words[0]);
+    if (n > 2 && first.width > 0 && first.size < offsets.size) {
+        subtract(seconds, deltas, n - 1);
+        second = packing_plan(seconds, n - 2);
+        second.size += zigzag_size(words[0]) + zigzag_size(deltas[0]);
+    }
+    if (n * 8 <= offsets.size && n * 8 <= first.size && n * 8 <= second.size) {
         put_plain(out, words, n);
         return ENCODING_PLAIN;
     }
-    if (offsets <= delta) {
-        put_offsets(out, words, n, &values);
+    if (offsets.size <= first.size && offsets.size <= second.size) {
+        packing_put(out, &offsets, words, n);
         return ENCODING_OFFSETS;
     }
-    put_deltas(out, words, n, &deltas);
-    return ENCODING_DELTAS;
-}
-
-enum encoding encoding_put_words(struct buf *out, const uint64_t *words, size_t n, bool packable)
-{
-    CHECK(n > 0);
-    bool constant = true;
-    for (size_t i = 1; i < n && constant; i++) {
-        constant = words[i] == words[0];
+    put_zigzag(out, words[0]);
+    if (first.size <= second.size) {
+        packing_put(out, &first, deltas, n - 1);
+        return ENCODING_DELTAS;
     }
-    if (constant) {
-        buf_put_u64(out, words[0]);
-        return ENCODING_CONSTANT;
-    }
-    if (packable) {
-        return put_packable(out, words, n);
-    }
-    put_plain(out, words, n);
-    return ENCODING_PLAIN;
+    put_zigzag(out, deltas[0]);
+    packing_put(out, &second, seconds, n - 2);
+    return ENCODING_DELTAS_2;
 }
 
 static bool get_plain(struct bytes data, uint64_t *words, size_t n)
@@ -181,204 +121,376 @@ static bool get_plain(struct bytes data, uint64_t *words, size_t n)
 
 static bool get_constant(struct bytes data, uint64_t *words, size_t n)
 {
-    if (data.size != 8) {
-        return false;
-    }
-    uint64_t word = bytes_get_u64(data.data);
+    struct cursor c = cursor_of(data);
+    uint64_t word = get_zigzag(&c);
     for (size_t i = 0; i < n; i++) {
         words[i] = word;
     }
-    return true;
-}
-
-static bool get_offsets(struct bytes data, uint64_t *words, size_t n)
-{
-    if (data.size < OFFSETS_HEAD) {
-        return false;
-    }
-    uint64_t least = bytes_get_u64(data.data);
-    unsigned width = data.data[8];
-    if (width > WIDTH_MAX || data.size != OFFSETS_HEAD + packed_size(n, width)) {
-        return false;
-    }
-    struct bit_reader r = {.p = data.data + OFFSETS_HEAD};
-    for (size_t i = 0; i < n; i++) {
-        words[i] = least + get_bits(&r, width);
-    }
-    return true;
+    return cursor_done(&c);
 }
 
 static bool get_deltas(struct bytes data, uint64_t *words, size_t n)
 {
-    if (data.size < DELTAS_HEAD) {
+    struct cursor c = cursor_of(data);
+    uint64_t first = get_zigzag(&c);
+    if (c.bad || n < 2 || !packing_get(bytes_of(c.data, c.size), words + 1, n - 1)) {
         return false;
     }
-    words[0] = bytes_get_u64(data.data);
-    uint64_t least = bytes_get_u64(data.data + 8);
-    unsigned width = data.data[16];
-    if (width > WIDTH_MAX || data.size != DELTAS_HEAD + packed_size(n - 1, width)) {
-        return false;
-    }
-    struct bit_reader r = {.p = data.data + DELTAS_HEAD};
-    for (size_t i = 1; i < n; i++) {
-        words[i] = words[i - 1] + least + get_bits(&r, width);
-    }
+    add_up(first, words, n - 1);
     return true;
 }
 
-bool encoding_get_words(uint8_t encoding, struct bytes data, uint64_t *words, size_t n)
+static bool get_deltas_2(struct bytes data, uint64_t *words, size_t n)
 {
-    CHECK(n > 0);
-    CHECK(n <= LIMIT_BLOCK_ROWS_MAX);
+    struct cursor c = cursor_of(data);
+    uint64_t first = get_zigzag(&c);
+    uint64_t delta = get_zigzag(&c);
+    if (c.bad || n < 3 || !packing_get(bytes_of(c.data, c.size), words + 2, n - 2)) {
+        return false;
+    }
+    add_up(delta, words + 1, n - 2);
+    add_up(first, words, n - 1);
+    return true;
+}
+
+static bool get_numbers(uint8_t encoding, struct bytes data, uint64_t *words, size_t n)
+{
     switch (encoding) {
     case ENCODING_PLAIN:
         return get_plain(data, words, n);
     case ENCODING_CONSTANT:
         return get_constant(data, words, n);
     case ENCODING_OFFSETS:
-        return get_offsets(data, words, n);
+        return packing_get(data, words, n);
     case ENCODING_DELTAS:
         return get_deltas(data, words, n);
+    case ENCODING_DELTAS_2:
+        return get_deltas_2(data, words, n);
     default:
         return false;
     }
 }
 
+/* With their encoding in front. */
+static void put_tagged_numbers(struct buf *out, const uint64_t *words, size_t n)
+{
+    size_t at = out->size;
+    buf_put_u8(out, 0);
+    out->data[at] = (uint8_t)put_numbers(out, words, n);
+}
+
+static bool get_tagged_numbers(struct bytes data, uint64_t *words, size_t n)
+{
+    return data.size > 0 &&
+           get_numbers(data.data[0], bytes_of(data.data + 1, data.size - 1), words, n);
+}
+
+/* --- decimals --- */
+
+static enum decimal_kind decimal_kind_of(enum encoding_kind kind)
+{
+    return kind == ENCODING_OF_FLOATS ? DECIMAL_FLOAT : DECIMAL_DOUBLE;
+}
+
+/* The words as whole numbers, and the places of those that are no such decimals, which
+ * have the number beside them: as a difference it takes no bits. */
+static size_t split_decimals(const uint64_t *words, size_t n, enum decimal_kind kind,
+                             unsigned exponent, uint64_t *numbers, uint32_t *exceptions)
+{
+    size_t count = 0;
+    int64_t m = 0;
+    for (size_t i = 0; i < n; i++) {
+        int64_t exact = 0;
+        if (decimal_exact(kind, words[i], exponent, &exact)) {
+            m = exact;
+        } else {
+            exceptions[count++] = (uint32_t)i;
+        }
+        numbers[i] = (uint64_t)m;
+    }
+    size_t leading = 0;
+    while (leading < count && exceptions[leading] == leading) {
+        leading++;
+    }
+    for (size_t i = 0; i < leading && leading < n; i++) {
+        numbers[i] = numbers[leading];
+    }
+    return count;
+}
+
+/* False: nothing is put. */
+static bool put_decimal(struct buf *out, const uint64_t *words, size_t n, enum decimal_kind kind)
+{
+    unsigned exponent = 0;
+    if (!decimal_exponent(kind, words, n, &exponent)) {
+        return false;
+    }
+    uint64_t numbers[N_MAX];
+    uint32_t exceptions[N_MAX];
+    size_t count = split_decimals(words, n, kind, exponent, numbers, exceptions);
+    buf_put_u8(out, (uint8_t)exponent);
+    buf_put_varint(out, count);
+    for (size_t i = 0; i < count; i++) {
+        buf_put_varint(out, exceptions[i] - (i == 0 ? 0 : exceptions[i - 1]));
+        buf_put_u64(out, words[exceptions[i]]);
+    }
+    put_tagged_numbers(out, numbers, n);
+    return true;
+}
+
+/* Exceptions stand before the numbers, but replace some of them. */
+static bool get_decimal(struct bytes data, uint64_t *words, size_t n, enum decimal_kind kind)
+{
+    struct cursor c = cursor_of(data);
+    unsigned exponent = cursor_u8(&c);
+    uint64_t count = cursor_varint(&c);
+    if (c.bad || exponent > DECIMAL_EXPONENT_MAX || count > n) {
+        return false;
+    }
+    struct cursor numbers = c;
+    for (uint64_t i = 0; i < count; i++) {
+        (void)cursor_varint(&numbers);
+        (void)cursor_u64(&numbers);
+    }
+    if (numbers.bad || !get_tagged_numbers(bytes_of(numbers.data, numbers.size), words, n)) {
+        return false;
+    }
+    for (size_t i = 0; i < n; i++) {
+        words[i] = decimal_word(kind, (int64_t)words[i], exponent);
+    }
+    uint64_t at = 0;
+    for (uint64_t i = 0; i < count; i++) {
+        uint64_t gap = cursor_varint(&c);
+        if (gap >= n - at || (gap == 0 && i > 0)) {
+            return false;
+        }
+        at += gap;
+        words[at] = cursor_u64(&c);
+    }
+    return true;
+}
+
+/* --- other floating-point numbers --- */
+
+/* The zeros at the lower end that all have. */
+static unsigned common_shift(const uint64_t *words, size_t n)
+{
+    uint64_t any = 0;
+    for (size_t i = 0; i < n; i++) {
+        any |= words[i];
+    }
+    return any == 0 ? 0 : (unsigned)__builtin_ctzll(any);
+}
+
+/* In place of what 'out' holds from 'at' on, if it takes less; false: it does not. */
+static bool put_xor(struct buf *out, size_t at, const uint64_t *words, size_t n)
+{
+    if (n < 2) {
+        return false;
+    }
+    uint64_t changes[N_MAX];
+    for (size_t i = 1; i < n; i++) {
+        changes[i - 1] = words[i] ^ words[i - 1];
+    }
+    unsigned shift = common_shift(changes, n - 1);
+    for (size_t i = 0; i < n - 1; i++) {
+        changes[i] >>= shift;
+    }
+    struct packing p = packing_plan(changes, n - 1);
+    if (XOR_HEAD + p.size >= out->size - at) {
+        return false;
+    }
+    out->size = at;
+    buf_put_u64(out, words[0]);
+    buf_put_u8(out, (uint8_t)shift);
+    packing_put(out, &p, changes, n - 1);
+    return true;
+}
+
+static bool get_xor(struct bytes data, uint64_t *words, size_t n)
+{
+    struct cursor c = cursor_of(data);
+    uint64_t word = cursor_u64(&c);
+    unsigned shift = cursor_u8(&c);
+    if (c.bad || shift >= 64 || n < 2 || !packing_get(bytes_of(c.data, c.size), words + 1, n - 1)) {
+        return false;
+    }
+    words[0] = word;
+    for (size_t i = 1; i < n; i++) {
+        word ^= words[i] << shift;
+        words[i] = word;
+    }
+    return true;
+}
+
+/* Decimals are tried first: they take least where they fit, and then nothing else is tried. */
+static enum encoding put_floating(struct buf *out, const uint64_t *words, size_t n,
+                                  enum encoding_kind kind)
+{
+    size_t at = out->size;
+    enum encoding encoding = kind == ENCODING_OF_FLOATS ? ENCODING_DECIMAL_32 : ENCODING_DECIMAL;
+    bool decimal = put_decimal(out, words, n, decimal_kind_of(kind));
+    if (decimal && out->size - at <= n * DECIMAL_GOOD_SIZE) {
+        return encoding;
+    }
+    if (!decimal || out->size - at >= n * 8) {
+        out->size = at;
+        encoding = put_numbers(out, words, n);
+    }
+    return put_xor(out, at, words, n) ? ENCODING_XOR : encoding;
+}
+
+/* --- words --- */
+
+enum encoding encoding_put_words(struct buf *out, const uint64_t *words, size_t n,
+                                 enum encoding_kind kind)
+{
+    CHECK(n > 0);
+    CHECK(n <= N_MAX);
+    return kind == ENCODING_OF_NUMBERS ? put_numbers(out, words, n)
+                                       : put_floating(out, words, n, kind);
+}
+
+bool encoding_get_words(uint8_t encoding, struct bytes data, uint64_t *words, size_t n)
+{
+    CHECK(n > 0);
+    CHECK(n <= N_MAX);
+    switch (encoding) {
+    case ENCODING_DECIMAL:
+        return get_decimal(data, words, n, DECIMAL_DOUBLE);
+    case ENCODING_DECIMAL_32:
+        return get_decimal(data, words, n, DECIMAL_FLOAT);
+    case ENCODING_XOR:
+        return get_xor(data, words, n);
+    default:
+        return get_numbers(encoding, data, words, n);
+    }
+}
+
 /* --- strings --- */
 
-static void put_sized(struct buf *out, const struct bytes *strings, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        buf_put_varint(out, strings[i].size);
-    }
-    for (size_t i = 0; i < n; i++) {
-        buf_put_bytes(out, strings[i]);
-    }
-}
+/* Distinct strings in order of appearance, found by hash. */
+struct dictionary {
+    const struct bytes *strings; /* of the column */
+    uint64_t *places;            /* of each of them */
+    uint32_t *first;             /* of each distinct one: where it appears first */
+    size_t count;
+    uint16_t slots[HASH_SLOTS]; /* place + 1; 0: free */
+};
 
-static size_t varint_size(uint64_t v)
-{
-    size_t size = 1;
-    for (; v >= 0x80; v >>= 7) {
-        size++;
-    }
-    return size;
-}
+_Static_assert(N_MAX < UINT16_MAX, "a place fits in a slot");
+_Static_assert((HASH_SLOTS & (HASH_SLOTS - 1)) == 0, "slots are found by a mask");
 
-static size_t sized_size(const struct bytes *strings, size_t n)
+static void add_to_dictionary(struct dictionary *d, size_t i)
 {
-    size_t size = 0;
-    for (size_t i = 0; i < n; i++) {
-        size += varint_size(strings[i].size) + strings[i].size;
-    }
-    return size;
-}
-
-static int compare_strings(const void *a, const void *b)
-{
-    return bytes_compare(*(const struct bytes *)a, *(const struct bytes *)b);
-}
-
-/* The distinct strings, sorted; the caller's, to be given to mem_free(). */
-static struct bytes *distinct(const struct bytes *strings, size_t n, size_t *count)
-{
-    struct bytes *sorted = mem_dup(strings, n * sizeof *strings);
-    qsort(sorted, n, sizeof *sorted, compare_strings);
-    *count = 1;
-    for (size_t i = 1; i < n; i++) {
-        if (!bytes_equal(sorted[i], sorted[*count - 1])) {
-            sorted[(*count)++] = sorted[i];
+    struct bytes s = d->strings[i];
+    size_t slot = crc32c_bytes(s) & (HASH_SLOTS - 1);
+    while (d->slots[slot] != 0) {
+        size_t place = d->slots[slot] - 1U;
+        if (bytes_equal(d->strings[d->first[place]], s)) {
+            d->places[i] = place;
+            return;
         }
+        slot = (slot + 1) & (HASH_SLOTS - 1);
     }
-    return sorted;
+    d->places[i] = d->count;
+    d->first[d->count++] = (uint32_t)i;
+    d->slots[slot] = (uint16_t)d->count;
 }
 
-static void put_places(struct buf *out, const struct bytes *strings, size_t n,
-                       const struct bytes *dictionary, size_t count, unsigned width)
+/* The strings at 'places' (NULL: all): sizes, then bytes. */
+static void put_sized(struct buf *out, const struct bytes *strings, const uint32_t *places,
+                      size_t n)
 {
-    buf_put_u8(out, (uint8_t)width);
-    struct bit_writer w = {.p = buf_extend(out, packed_size(n, width))};
+    uint64_t *sizes = mem_array(n, sizeof *sizes);
+    struct buf numbers = {0};
     for (size_t i = 0; i < n; i++) {
-        const struct bytes *at =
-            bsearch(&strings[i], dictionary, count, sizeof *dictionary, compare_strings);
-        CHECK(at != NULL);
-        put_bits(&w, (uint64_t)(at - dictionary), width);
+        sizes[i] = strings[places == NULL ? i : places[i]].size;
     }
-    flush_bits(&w);
+    put_tagged_numbers(&numbers, sizes, n);
+    buf_put_blob(out, buf_bytes(&numbers));
+    for (size_t i = 0; i < n; i++) {
+        buf_put_bytes(out, strings[places == NULL ? i : places[i]]);
+    }
+    buf_deinit(&numbers);
+    mem_free(sizes);
 }
 
 enum encoding encoding_put_strings(struct buf *out, const struct bytes *strings, size_t n)
 {
     CHECK(n > 0);
-    size_t count = 0;
-    struct bytes *dictionary = distinct(strings, n, &count);
-    unsigned width = width_of(count - 1);
-    size_t size = varint_size(count) + sized_size(dictionary, count) + 1 + packed_size(n, width);
-    enum encoding encoding = ENCODING_STRINGS;
-    if (size < sized_size(strings, n)) {
-        encoding = ENCODING_DICTIONARY;
-        buf_put_varint(out, count);
-        put_sized(out, dictionary, count);
-        put_places(out, strings, n, dictionary, count, width);
-    } else {
-        put_sized(out, strings, n);
+    CHECK(n <= N_MAX);
+    size_t at = out->size;
+    struct dictionary *d = mem_zalloc(sizeof *d);
+    d->strings = strings;
+    d->places = mem_array(n, sizeof *d->places);
+    d->first = mem_array(n, sizeof *d->first);
+    for (size_t i = 0; i < n; i++) {
+        add_to_dictionary(d, i);
     }
-    mem_free(dictionary);
+    put_sized(out, strings, NULL, n);
+    size_t all = out->size - at;
+    enum encoding encoding = ENCODING_STRINGS;
+    if (d->count < n) {
+        struct buf distinct = {0};
+        buf_put_varint(&distinct, d->count);
+        put_sized(&distinct, strings, d->first, d->count);
+        put_tagged_numbers(&distinct, d->places, n);
+        if (distinct.size < all) {
+            out->size = at;
+            buf_put_bytes(out, buf_bytes(&distinct));
+            encoding = ENCODING_DICTIONARY;
+        }
+        buf_deinit(&distinct);
+    }
+    mem_free(d->first);
+    mem_free(d->places);
+    mem_free(d);
     return encoding;
 }
 
 /* n sizes, then so many bytes. */
 static bool get_sized(struct cursor *c, struct bytes *strings, size_t n)
 {
+    uint64_t sizes[N_MAX];
+    struct bytes numbers = cursor_blob(c);
+    if (c->bad || !get_tagged_numbers(numbers, sizes, n)) {
+        return false;
+    }
     for (size_t i = 0; i < n; i++) {
-        uint64_t size = cursor_varint(c);
-        if (size > LIMIT_STRING_SIZE_MAX) {
+        if (sizes[i] > LIMIT_STRING_SIZE_MAX) {
             return false;
         }
-        strings[i].size = (size_t)size;
-    }
-    for (size_t i = 0; i < n && !c->bad; i++) {
-        strings[i] = cursor_take(c, strings[i].size);
+        strings[i] = cursor_take(c, (size_t)sizes[i]);
     }
     return !c->bad;
 }
 
-static bool get_places(struct cursor *c, struct bytes *strings, size_t n,
-                       const struct bytes *dictionary, size_t count)
+static bool get_by_dictionary(struct cursor *c, struct bytes *strings, size_t n)
 {
-    unsigned width = cursor_u8(c);
-    if (c->bad || width > WIDTH_MAX || c->size != packed_size(n, width)) {
+    uint64_t places[N_MAX];
+    uint64_t count = cursor_varint(c);
+    if (c->bad || count == 0 || count > n) {
         return false;
     }
-    struct bit_reader r = {.p = c->data};
-    for (size_t i = 0; i < n; i++) {
-        uint64_t place = get_bits(&r, width);
-        if (place >= count) {
-            return false;
-        }
-        strings[i] = dictionary[place];
+    struct bytes *distinct = mem_array((size_t)count, sizeof *distinct);
+    bool good = get_sized(c, distinct, (size_t)count) &&
+                get_tagged_numbers(bytes_of(c->data, c->size), places, n);
+    for (size_t i = 0; i < n && good; i++) {
+        good = places[i] < count;
+        strings[i] = good ? distinct[places[i]] : (struct bytes){0};
     }
-    return true;
+    mem_free(distinct);
+    return good;
 }
 
 bool encoding_get_strings(uint8_t encoding, struct bytes data, struct bytes *strings, size_t n)
 {
     CHECK(n > 0);
-    CHECK(n <= LIMIT_BLOCK_ROWS_MAX);
+    CHECK(n <= N_MAX);
     struct cursor c = cursor_of(data);
     if (encoding == ENCODING_STRINGS) {
         return get_sized(&c, strings, n) && cursor_done(&c);
     }
-    if (encoding != ENCODING_DICTIONARY) {
-        return false;
-    }
-    uint64_t count = cursor_varint(&c);
-    if (c.bad || count == 0 || count > n) {
-        return false;
-    }
-    struct bytes *dictionary = mem_array((size_t)count, sizeof *dictionary);
-    bool good = get_sized(&c, dictionary, (size_t)count) &&
-                get_places(&c, strings, n, dictionary, (size_t)count);
-    mem_free(dictionary);
-    return good;
+    return encoding == ENCODING_DICTIONARY && get_by_dictionary(&c, strings, n);
 }

@@ -16,6 +16,8 @@
  *   part_writer_open ──► WRITING ── finish ──► (a durable file under its name)
  *                           └── close ──► (removed)
  *
+ * Version 1 held blocks of version 1 and is refused.
+ *
  * A part may be read by several threads; one thread opens and closes it. */
 #ifndef TIDEMARK_TSDB_PART_H
 #define TIDEMARK_TSDB_PART_H
@@ -31,7 +33,7 @@
 #include "tsdb/rows.h"
 
 enum {
-    PART_VERSION = 1,
+    PART_VERSION = 2,
     PART_HEADER_SIZE = 64,
     PART_FOOTER_SIZE = 64,
     PART_NAME_SIZE = 64,

@@ -229,7 +229,7 @@ TEST(block, a_newer_version_is_refused_as_such)
     repair_crc(&b);
     struct block_header h;
     EXPECT_ERR(block_check(buf_bytes(&b), &h, &err), ERR_UNSUPPORTED);
-    EXPECT_STR(err.text, "a block has format version 2, this program knows 1");
+    EXPECT_STR(err.text, "a block has format version 3, this program knows 2");
     buf_deinit(&b);
     rows_deinit(&rows);
     table_unref(t);

@@ -138,7 +138,7 @@ TEST(install, goes_on_where_an_earlier_attempt_stopped)
         uint64_t offset = 0;
         REQUIRE_OK(begin(&r, sender.index, &t));
         bool more = tsdb_install_next(t, &file, &offset);
-        EXPECT_OK(fetch(&sender, t, 300, &chunks, &r.err));
+        EXPECT_OK(fetch(&sender, t, 200, &chunks, &r.err));
         total += 3 - chunks;
         if (!more) {
             uint64_t index = 0;
@@ -155,7 +155,7 @@ TEST(install, goes_on_where_an_earlier_attempt_stopped)
     struct receiver other = receiver_open();
     REQUIRE_OK(begin(&other, sender.index, &t));
     unsigned all = 1 << 20;
-    EXPECT_OK(fetch(&sender, t, 300, &all, &other.err));
+    EXPECT_OK(fetch(&sender, t, 200, &all, &other.err));
     EXPECT_UINT(total, (1 << 20) - all); /* no chunk was fetched twice */
     tsdb_install_close(t);
     fake_disk_destroy(other.disk);

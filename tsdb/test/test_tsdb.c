@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "io/io_posix.h"
+#include "tsdb/part.h"
 #include "tsdb/test/fixture.h"
 
 TEST(tsdb, rows_written_are_rows_scanned)
@@ -172,9 +173,9 @@ static struct fixture golden_state(void)
     return f;
 }
 
-/* Version 1 of every format, as files; today's program writes the same bytes.
+/* Manifests of version 1, parts of version 2: today's program writes the same bytes.
  * A new version adds files beside these. */
-TEST(tsdb, version_1_files_are_read_and_written_as_ever)
+TEST(tsdb, kept_files_are_read_and_written_as_ever)
 {
     struct fixture f = golden_state();
     struct hash128 want = state_hash(&f);
@@ -201,4 +202,27 @@ TEST(tsdb, version_1_files_are_read_and_written_as_ever)
     REQUIRE_OK(open_at(&f, at));
     EXPECT_SAME_HASH(state_hash(&f), want);
     fixture_close(&f);
+}
+
+/* Nothing was released that wrote them: they are refused by name, not misread. */
+TEST(tsdb, a_part_of_version_1_is_refused)
+{
+    struct buf old = {0};
+    struct fake_disk *disk = fake_disk_create(1);
+    struct err e;
+    struct part *p = NULL;
+    read_golden("version-1/part-687caf39afa4cd63057a307dae8ef4ac", &old);
+    struct part_info info = {.hash = {UINT64_C(0x057a307dae8ef4ac), UINT64_C(0x687caf39afa4cd63)},
+                             .size = old.size,
+                             .vgroup = bytes_get_u16(old.data + 6),
+                             .index_from = bytes_get_u64(old.data + 8),
+                             .index_until = bytes_get_u64(old.data + 16)};
+    char name[PART_NAME_SIZE];
+    part_name(info.hash, name);
+    REQUIRE_OK(io_replace_file(fake_disk_io(disk), "/", name, buf_bytes(&old), &e));
+    EXPECT_ERR(part_open(fake_disk_io(disk), "/", &info, &p, &e), ERR_UNSUPPORTED);
+    EXPECT_STR(e.text, "part part-687caf39afa4cd63057a307dae8ef4ac: format version 1, "
+                       "this program knows 2");
+    buf_deinit(&old);
+    fake_disk_destroy(disk);
 }
