@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tidemark wal dump, verify: the logs of a stopped node, read from its disk. */
+/* tidemark wal dump, verify: the logs of a node, read from its disk. */
 #include <inttypes.h>
+#include <poll.h>
 #include <string.h>
 
 #include "base/check.h"
 #include "base/mem.h"
 #include "cli/commands.h"
-#include "cli/value_text.h"
+#include "cli/record_filter.h"
 #include "io/io_posix.h"
-#include "wal/wal.h"
+#include "wal/wal_follow.h"
 
 enum { LOGS_MAX = 2 };
 
@@ -59,47 +60,65 @@ static enum err_code find_logs(const char *dir, struct logs *out, struct err *e)
     return code;
 }
 
-/* "1/2A" as wal_lsn_text() prints it, or a bare number. */
-static bool read_lsn(const char *text, uint64_t *lsn)
-{
-    const char *slash = strchr(text, '/');
-    if (slash == NULL) {
-        return value_text_uint64(bytes_str(text), lsn);
-    }
-    uint64_t high = 0;
-    uint64_t low = 0;
-    if (!value_text_hex64(bytes_of(text, (size_t)(slash - text)), &high) ||
-        !value_text_hex64(bytes_str(slash + 1), &low) || high > UINT32_MAX || low > UINT32_MAX) {
-        return false;
-    }
-    *lsn = high << 32 | low;
-    return true;
-}
-
 /* --- dump --- */
+
+enum { FOLLOW_MS = 200, VGROUPS_TEXT_SIZE = 256 };
+
+static const char *const dump_columns[] = {
+    "log",    "lsn",         "segment", "sequence", "index",  "term",    "kind", "size",
+    "commit", "lsn_durable", "vgroups", "commands", "tables", "verdict", "state"};
+
+enum { DUMP_COLUMNS = sizeof dump_columns / sizeof dump_columns[0] };
 
 struct dump {
     struct cli *cli;
-    struct record_writer *writer;
+    struct record_writer *writer; /* NULL: one for each record */
     const char *log;
-    uint64_t from_lsn;
-    bool has_index;
-    uint64_t index;
+    struct record_filter filter;
+    struct entry_content content;
     uint64_t limit; /* records of all logs; 0: all */
+    uint64_t shown;
 };
 
-static bool dump_record(void *context, const struct wal_view *v)
+/* The VGroups whose bits are set: "0 3"; nothing: not known. */
+static void put_vgroups(struct record_writer *w, uint64_t vgroups)
 {
-    struct dump *d = context;
-    if (v->lsn < d->from_lsn || (d->has_index && v->index != d->index)) {
-        return true;
+    char text[VGROUPS_TEXT_SIZE] = "";
+    size_t size = 0;
+    for (unsigned i = 0; i < 64; i++) {
+        if ((vgroups >> i & 1) != 0) {
+            int added = snprintf(text + size, sizeof text - size, size == 0 ? "%u" : " %u", i);
+            CHECK(added > 0 && size + (size_t)added < sizeof text);
+            size += (size_t)added;
+        }
     }
+    if (size == 0) {
+        record_null(w);
+    } else {
+        record_str(w, text);
+    }
+}
+
+static void put_content(struct record_writer *w, const struct entry_content *c, bool has)
+{
+    if (!has) {
+        record_null(w);
+        record_null(w);
+        return;
+    }
+    if (c->readable) {
+        record_text(w, buf_bytes(&c->commands));
+    } else {
+        record_str(w, "not readable");
+    }
+    record_text(w, buf_bytes(&c->tables));
+}
+
+static void put_record(struct record_writer *w, const struct dump *d, const struct wal_view *v,
+                       bool has_content)
+{
     char lsn[WAL_LSN_TEXT_SIZE];
     char durable[WAL_LSN_TEXT_SIZE];
-    char vgroups[24];
-    struct record_writer *w = d->writer;
-    bool bad = strcmp(v->verdict, "whole") != 0;
-    (void)snprintf(vgroups, sizeof vgroups, "%016" PRIx64, v->vgroups);
     record_str(w, d->log);
     record_str(w, wal_lsn_text(v->lsn, lsn));
     record_uint(w, v->segment);
@@ -110,98 +129,222 @@ static bool dump_record(void *context, const struct wal_view *v)
     record_uint(w, v->size);
     record_uint(w, v->commit);
     record_str(w, wal_lsn_text(v->lsn_durable, durable));
-    record_str(w, vgroups);
-    if (bad) {
+    put_vgroups(w, v->vgroups);
+    put_content(w, &d->content, has_content);
+    if (v->state == WAL_SLOT_LOST) {
         record_mark(w);
     }
     record_str(w, v->verdict);
-    record_bool(w, v->replaced);
-    return !d->cli->out.failed && (d->limit == 0 || record_count(w) < d->limit);
+    record_str(w, wal_slot_state_name(v->state));
+}
+
+static bool dump_record(void *context, const struct wal_view *v)
+{
+    struct dump *d = context;
+    bool has_content = strcmp(v->verdict, "whole") == 0 &&
+                       (strcmp(v->kind, "command") == 0 || strcmp(v->kind, "metadata") == 0);
+    entry_content_clear(&d->content);
+    if (has_content) {
+        entry_content_read(&d->content, v->payload);
+    }
+    if (!record_filter_passes(&d->filter, v, &d->content)) {
+        return true;
+    }
+    struct record_writer *w =
+        d->writer != NULL ? d->writer : cli_single(d->cli, dump_columns, DUMP_COLUMNS);
+    put_record(w, d, v, has_content);
+    if (w != d->writer) {
+        record_close(w);
+    }
+    d->shown++;
+    return !d->cli->out.failed && (d->limit == 0 || d->shown < d->limit);
+}
+
+static bool has_enough(const struct dump *d)
+{
+    return d->cli->out.failed || (d->limit != 0 && d->shown >= d->limit);
+}
+
+static void note_missing(void *context, const struct wal_problem *problem)
+{
+    const struct dump *d = context;
+    cli_note(d->cli, "%s: %s: %" PRIu64 " (cut before it was read)", d->log, problem->what,
+             problem->segment);
+}
+
+static enum err_code dump_all(struct dump *d, const struct logs *logs, struct err *e)
+{
+    const struct wal_visitor visitor = {.slot = dump_record, .context = d};
+    enum err_code code = ERR_OK;
+    for (size_t i = 0; i < logs->count && code == ERR_OK && !has_enough(d); i++) {
+        struct wal_report report;
+        d->log = logs->items[i].name;
+        code = wal_inspect(io_posix(), logs->items[i].dir, &visitor, &report, NULL, e);
+    }
+    return code;
+}
+
+/* Until interrupted, until nobody reads any more, or until the limit is reached. */
+static enum err_code follow(struct dump *d, const struct logs *logs, struct err *e)
+{
+    const struct wal_visitor visitor = {.slot = dump_record, .problem = note_missing, .context = d};
+    struct wal_follow *follows[LOGS_MAX] = {NULL};
+    enum err_code code = ERR_OK;
+    for (size_t i = 0; i < logs->count && code == ERR_OK; i++) {
+        code = wal_follow_open(io_posix(), logs->items[i].dir, &follows[i], e);
+    }
+    while (code == ERR_OK && !has_enough(d)) {
+        for (size_t i = 0; i < logs->count && code == ERR_OK && !has_enough(d); i++) {
+            d->log = logs->items[i].name;
+            code = wal_follow_poll(follows[i], &visitor, e);
+        }
+        (void)text_sink_flush(&d->cli->out);
+        if (!has_enough(d)) {
+            (void)poll(NULL, 0, FOLLOW_MS);
+        }
+    }
+    for (size_t i = 0; i < LOGS_MAX; i++) {
+        wal_follow_close(follows[i]);
+    }
+    return code;
+}
+
+/* The flags of a dump. ERR_INVALID. */
+static enum err_code read_filter(const struct cli *cli, struct record_filter *f, struct err *e)
+{
+    static const char *const names[] = {"index", "term"};
+    *f = record_filter_all();
+    f->type = flag_text(cli->flags, "type");
+    f->table = flag_text(cli->flags, "table");
+    struct record_range *const ranges[] = {&f->index, &f->term};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (record_range_read(flag_text(cli->flags, names[i]), ranges[i], e) != ERR_OK) {
+            return err_wrap(e, "--%s", names[i]);
+        }
+    }
+    return record_range_read_lsn(flag_text(cli->flags, "lsn"), &f->lsn, e) == ERR_OK
+               ? ERR_OK
+               : err_wrap(e, "--lsn");
 }
 
 static enum cli_exit run_dump(struct cli *cli)
 {
-    static const char *const columns[] = {
-        "log",  "lsn",    "segment",     "sequence", "index",   "term",    "kind",
-        "size", "commit", "lsn_durable", "vgroups",  "verdict", "replaced"};
-    struct dump d = {
-        .cli = cli,
-        .has_index = flag_is_set(cli->flags, "index"),
-        .index = flag_uint(cli->flags, "index"),
-        .limit = flag_uint(cli->flags, "limit"),
-    };
-    const char *from = flag_text(cli->flags, "from-lsn");
-    if (from != NULL && !read_lsn(from, &d.from_lsn)) {
-        return cli_usage(cli, "--from-lsn: '%s' is not a position like 0/16B3D80", from);
-    }
+    struct dump d = {.cli = cli, .limit = flag_uint(cli->flags, "limit")};
+    bool follows = flag_switch(cli->flags, "follow");
     struct logs logs;
     struct err e = {0};
+    if (read_filter(cli, &d.filter, &e) != ERR_OK) {
+        return cli_usage(cli, "%s", e.text);
+    }
     enum err_code code = find_logs(cli_argument(cli, 0), &logs, &e);
     if (code != ERR_OK) {
         return cli_fail(cli, &e);
     }
-    d.writer = cli_list(cli, "records", columns, sizeof columns / sizeof columns[0]);
-    for (size_t i = 0; i < logs.count && code == ERR_OK; i++) {
-        struct wal_report report;
-        d.log = logs.items[i].name;
-        if (d.limit == 0 || record_count(d.writer) < d.limit) {
-            code = wal_inspect(io_posix(), logs.items[i].dir, &report, dump_record, &d, &e);
-        }
+    if (follows && cli->format == FORMAT_TABLE) {
+        cli->format = FORMAT_CSV; /* the widths of a table would have to be known before */
     }
-    record_close(d.writer);
+    if (!follows || cli->format != FORMAT_JSON) {
+        d.writer = cli_list(cli, "records", dump_columns, DUMP_COLUMNS);
+    }
+    code = follows ? follow(&d, &logs, &e) : dump_all(&d, &logs, &e);
+    if (d.writer != NULL) {
+        record_close(d.writer);
+    }
+    entry_content_deinit(&d.content);
     return code == ERR_OK ? cli_done(cli) : cli_fail(cli, &e);
 }
 
 /* --- verify --- */
+
+static const char *const verify_columns[] = {"log",   "problem",    "state", "lsn",  "segment",
+                                             "index", "index_last", "term",  "kind", "size"};
+
+enum { VERIFY_COLUMNS = sizeof verify_columns / sizeof verify_columns[0] };
 
 struct verify {
     struct cli *cli;
     struct record_writer *writer; /* of the problems */
     const char *log;
     struct wal_report reports[LOGS_MAX];
-    uint64_t problems[LOGS_MAX];
+    uint64_t problems[LOGS_MAX]; /* something is missing, or can't be read */
+    uint64_t repaired[LOGS_MAX];
+    uint64_t settled[LOGS_MAX];
     enum err_code codes[LOGS_MAX];
-    char reasons[LOGS_MAX][ERR_TEXT_SIZE];
     size_t log_at;
 };
 
-static void put_problem(struct verify *v, const char *lsn, const struct wal_view *view,
-                        const char *problem)
+static void put_known(struct record_writer *w, uint64_t value)
 {
-    struct record_writer *w = v->writer;
-    v->problems[v->log_at]++;
-    record_str(w, v->log);
-    record_mark(w);
-    record_str(w, problem);
-    if (view == NULL) {
-        for (int i = 0; i < 6; i++) {
-            record_null(w);
-        }
-        return;
-    }
-    bool known = strcmp(view->verdict, "damaged") == 0;
-    record_str(w, lsn);
-    record_uint(w, view->segment);
-    if (known) {
-        record_uint(w, view->index);
-        record_uint(w, view->term);
-        record_str(w, view->kind);
-        record_uint(w, view->size);
-        return;
-    }
-    for (int i = 0; i < 4; i++) {
+    if (value == 0) {
         record_null(w);
+    } else {
+        record_uint(w, value);
     }
 }
 
-/* Torn records were never acknowledged: no damage. Replaced ones are not needed. */
+static void put_problem(void *context, const struct wal_problem *p)
+{
+    struct verify *v = context;
+    struct record_writer *w = v->writer;
+    char lsn[WAL_LSN_TEXT_SIZE];
+    v->problems[v->log_at]++;
+    record_str(w, v->log);
+    record_mark(w);
+    record_str(w, p->what);
+    record_str(w, wal_slot_state_name(WAL_SLOT_LOST));
+    if (p->lsn == 0) {
+        record_null(w);
+    } else {
+        record_str(w, wal_lsn_text(p->lsn, lsn));
+    }
+    put_known(w, p->segment);
+    put_known(w, p->index_first);
+    put_known(w, p->index_last);
+    put_known(w, p->term);
+    record_null(w);
+    record_null(w);
+}
+
+/* Counts a slot that is not whole; torn ones were never acknowledged: no damage. */
+static void count_slot(struct verify *v, enum wal_slot_state state)
+{
+    if (state == WAL_SLOT_LOST) {
+        v->problems[v->log_at]++;
+    } else if (state == WAL_SLOT_REPAIRED) {
+        v->repaired[v->log_at]++;
+    } else {
+        v->settled[v->log_at]++;
+    }
+}
+
 static bool verify_record(void *context, const struct wal_view *view)
 {
     struct verify *v = context;
+    struct record_writer *w = v->writer;
     char lsn[WAL_LSN_TEXT_SIZE];
     bool damaged = strcmp(view->verdict, "damaged") == 0;
-    if ((damaged && !view->replaced) || strcmp(view->verdict, "unknown") == 0) {
-        put_problem(v, wal_lsn_text(view->lsn, lsn), view, view->verdict);
+    if (!damaged && strcmp(view->verdict, "unknown") != 0) {
+        return true;
+    }
+    count_slot(v, view->state);
+    record_str(w, v->log);
+    if (view->state == WAL_SLOT_LOST) {
+        record_mark(w);
+    }
+    record_str(w, view->verdict);
+    record_str(w, wal_slot_state_name(view->state));
+    record_str(w, wal_lsn_text(view->lsn, lsn));
+    record_uint(w, view->segment);
+    put_known(w, view->index);
+    put_known(w, view->index_last);
+    if (damaged) {
+        record_uint(w, view->term);
+        record_str(w, view->kind);
+        record_uint(w, view->size);
+    } else {
+        for (int i = 0; i < 3; i++) {
+            record_null(w);
+        }
     }
     return !v->cli->out.failed;
 }
@@ -209,16 +352,14 @@ static bool verify_record(void *context, const struct wal_view *view)
 static void verify_log(struct verify *v, const struct log_place *place)
 {
     struct err e = {0};
+    const struct wal_visitor visitor = {
+        .slot = verify_record, .problem = put_problem, .context = v};
     struct wal_report *report = &v->reports[v->log_at];
     v->log = place->name;
-    v->codes[v->log_at] = wal_inspect(io_posix(), place->dir, report, verify_record, v, &e);
+    v->codes[v->log_at] = wal_inspect(io_posix(), place->dir, &visitor, report, NULL, &e);
     if (v->codes[v->log_at] != ERR_OK) {
-        (void)snprintf(v->reasons[v->log_at], ERR_TEXT_SIZE, "%s", e.text);
-        put_problem(v, NULL, NULL, e.text);
-        return;
-    }
-    for (unsigned i = 0; i < report->segments_missing; i++) {
-        put_problem(v, NULL, NULL, "a segment is missing, short, or has a bad header");
+        const struct wal_problem unreadable = {.what = e.text};
+        put_problem(v, &unreadable);
     }
 }
 
@@ -231,6 +372,8 @@ static void put_json_report(struct json_writer *j, const char *name, const struc
     json_put_str(j, "log", name);
     json_put_bool(j, "readable", v->codes[i] == ERR_OK);
     json_put_uint(j, "problems", v->problems[i]);
+    json_put_uint(j, "repaired", v->repaired[i]);
+    json_put_uint(j, "settled", v->settled[i]);
     json_put_uint(j, "segments", r->segments);
     json_put_uint(j, "segments_missing", r->segments_missing);
     json_put_str(j, "lsn_first", wal_lsn_text(r->lsn_first, text));
@@ -266,24 +409,24 @@ static void summarize(struct verify *v, const struct logs *logs)
         }
         cli_note(v->cli,
                  "%s: %s: %u segments, %s to %s, %" PRIu64 " records whole, %" PRIu64
-                 " torn (never acknowledged), %" PRIu64 " damaged, %" PRIu64 " unknown",
+                 " torn (never acknowledged), %" PRIu64 " damaged, %" PRIu64 " unknown: %" PRIu64
+                 " repaired, %" PRIu64 " settled, %" PRIu64 " problems left",
                  logs->items[i].name, v->problems[i] == 0 ? "ok" : "damaged", r->segments,
                  wal_lsn_text(r->lsn_first, first), wal_lsn_text(r->lsn_end, end), r->records_whole,
-                 r->records_torn, r->records_damaged, r->records_unknown);
+                 r->records_torn, r->records_damaged, r->records_unknown, v->repaired[i],
+                 v->settled[i], v->problems[i]);
     }
 }
 
 static enum cli_exit run_verify(struct cli *cli)
 {
-    static const char *const columns[] = {"log",   "problem", "lsn",  "segment",
-                                          "index", "term",    "kind", "size"};
     struct logs logs;
     struct err e = {0};
     if (find_logs(cli_argument(cli, 0), &logs, &e) != ERR_OK) {
         return cli_fail(cli, &e);
     }
     struct verify v = {.cli = cli};
-    v.writer = cli_list(cli, "problems", columns, sizeof columns / sizeof columns[0]);
+    v.writer = cli_list(cli, "problems", verify_columns, VERIFY_COLUMNS);
     uint64_t problems = 0;
     for (size_t i = 0; i < logs.count; i++) {
         v.log_at = i;
@@ -293,7 +436,8 @@ static enum cli_exit run_verify(struct cli *cli)
     summarize(&v, &logs);
     enum cli_exit exit = cli_done(cli);
     if (problems > 0 && exit == CLI_OK) {
-        (void)err_set(&e, ERR_CORRUPT, "%" PRIu64 " problems found", problems);
+        (void)err_set(&e, ERR_CORRUPT, "%" PRIu64 " problem%s found", problems,
+                      problems == 1 ? "" : "s");
         return cli_fail(cli, &e);
     }
     return exit;
@@ -301,20 +445,32 @@ static enum cli_exit run_verify(struct cli *cli)
 
 static const struct flag_definition dump_flags[] = {
     {.name = "index",
-     .type = FLAG_UINT,
-     .value_name = "N",
-     .max = UINT64_MAX,
-     .help = "only records of this index"},
-    {.name = "from-lsn",
      .type = FLAG_TEXT,
-     .value_name = "LSN",
-     .help = "only from this position on, as 0/16B3D80"},
+     .value_name = "RANGE",
+     .help = "only records of these indexes: 7, 7..20, 7.. or ..20"},
+    {.name = "lsn",
+     .type = FLAG_TEXT,
+     .value_name = "RANGE",
+     .help = "only records at these positions: 0/16B3D80.."},
+    {.name = "term", .type = FLAG_TEXT, .value_name = "RANGE", .help = "only of these terms"},
+    {.name = "type",
+     .type = FLAG_TEXT,
+     .value_name = "TYPE",
+     .help = "only records of this kind (command, metadata, mark, drop, ...), or with a command "
+             "like write or create_table in them"},
+    {.name = "table",
+     .type = FLAG_TEXT,
+     .value_name = "DATABASE.TABLE",
+     .help = "only records with a command about this table"},
     {.name = "limit",
      .type = FLAG_UINT,
      .value_name = "N",
      .default_value = "0",
      .max = UINT64_MAX,
      .help = "records at most; 0: all"},
+    {.name = "follow",
+     .type = FLAG_SWITCH,
+     .help = "go on with what a running node writes, until interrupted"},
 };
 
 static const struct cli_command commands[] = {
@@ -322,8 +478,12 @@ static const struct cli_command commands[] = {
      .arguments = "DIR",
      .arguments_min = 1,
      .arguments_max = 1,
-     .summary = "print the records of a stopped node's logs",
-     .details = "  DIR is a node's data directory (both logs) or the directory of one log.",
+     .summary = "print the records of a node's logs",
+     .details = "  DIR is a node's data directory (both logs) or the directory of one log. Nothing "
+                "is\n"
+                "  changed and no lock taken. Of a running node use --follow: its files are read\n"
+                "  along, records as they become whole; csv, or with --format json one document\n"
+                "  for each record. A large write stands in parts, which name no table.",
      .arguments_are_files = true,
      .flags = dump_flags,
      .flag_count = sizeof dump_flags / sizeof dump_flags[0],
@@ -333,7 +493,11 @@ static const struct cli_command commands[] = {
      .arguments_min = 1,
      .arguments_max = 1,
      .summary = "check every record of a stopped node's logs",
-     .details = "  Lists every problem; exit code 1 when there is one. Nothing is changed.",
+     .details =
+         "  Lists everything that is not whole. State lost: missing now. repaired: the entry was\n"
+         "  fetched from another node and stands beside its old place. settled: a later record\n"
+         "  or a recovery mode has answered it. Exit code 0 when nothing is lost, 1 when\n"
+         "  something is, or a log can't be read. Nothing is changed.",
      .arguments_are_files = true,
      .run = run_verify},
 };

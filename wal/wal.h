@@ -211,30 +211,6 @@ MUST_CHECK enum err_code wal_replace(struct wal *w, const struct wal_entry *entr
 MUST_CHECK enum err_code wal_scrub(struct wal *w, size_t size_max, size_t *scanned, unsigned *found,
                                    struct err *e);
 
-/* --- looking at a stopped log (tidemark wal verify, dump) --- */
-
-struct wal_view {
-    uint64_t lsn;
-    uint64_t sequence;
-    uint64_t index;
-    uint64_t term;
-    uint64_t commit;
-    uint64_t lsn_durable;
-    uint64_t segment;
-    uint64_t vgroups;
-    uint32_t size;
-    const char *kind;     /* "command", "mark", "drop", ... */
-    const char *verdict;  /* "whole", "torn", "damaged", "unknown" */
-    bool replaced;        /* a later record took its index */
-    struct bytes payload; /* of whole records; borrowed for the call */
-};
-
-/* Reads a log directory without changing anything (no lock is taken either).
- * 'visit' is called per record in LSN order; it returns false to stop. */
-MUST_CHECK enum err_code wal_inspect(struct io *io, const char *dir, struct wal_report *report,
-                                     bool (*visit)(void *context, const struct wal_view *view),
-                                     void *context, struct err *e);
-
 /* By enum wal_recovery_mode, as ts.wal.recovery_mode spells them; then NULL. */
 extern const char *const wal_recovery_mode_names[];
 

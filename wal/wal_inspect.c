@@ -1,39 +1,48 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Looking at the log of a stopped node: wal_inspect(). Nothing is written, no
- * extent is known: the log is what its segments say. */
+#include "wal/wal_inspect.h"
+
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
+#include "base/crc32c.h"
 #include "base/mem.h"
-#include "wal/wal.h"
+#include "wal/wal_outline.h"
 #include "wal/wal_replay.h"
-#include "wal/wal_set.h"
 
-struct inspected {
-    uint64_t number;
-    uint32_t timeline;
-    bool side;
+/* A position that something missing is known by. */
+struct loss {
+    uint64_t lsn;
+    bool shown; /* a slot stands there */
+};
+
+/* A slot that lost its identity: the headers around it tell what may have stood
+ * there. */
+struct unknown {
+    uint64_t lsn;
+    uint64_t above; /* index of the header before it */
+    uint64_t below; /* of the header behind it; 0: none yet */
 };
 
 struct inspection {
     struct io *io;
     const char *dir;
+    const struct wal_visitor *visitor;
     struct wal_report *report;
-    bool (*visit)(void *context, const struct wal_view *view);
-    void *context;
 
-    struct io_name *names;
-    size_t name_count;
-    struct wal_layout layout;
-    unsigned role;
-    unsigned headers_bad;
-    struct wal_set set;
+    struct wal_outline outline;
     struct wal_table table;
     struct wal_replay replay;
     struct wal_side_list sides;
     size_t side_next;
+    struct loss *losses; /* by LSN */
+    size_t loss_count;
+    size_t loss_capacity;
+    struct unknown *unknowns; /* by LSN */
+    size_t unknown_count;
+    size_t unknown_capacity;
+    uint64_t index_header; /* of the last header seen */
     struct wal_reader reader;
     struct wal_scan_end end;
     struct buf payload;
@@ -45,159 +54,24 @@ struct inspection {
     bool replayed; /* the table is complete: slots are shown now */
 };
 
-/* --- which log is it --- */
-
-static enum err_code read_header(struct inspection *s, const char *name,
-                                 struct wal_segment_header *header, enum wal_record_check *check,
-                                 struct err *e)
-{
-    CHECK(header != NULL && check != NULL);
-    CHECK(strlen(name) == WAL_SEGMENT_NAME_SIZE - 1);
-    char path[IO_PATH_MAX];
-    struct file *file;
-    enum err_code code = io_join(path, s->dir, name, e);
-    if (code == ERR_OK) {
-        code = io_open(s->io, path, IO_READ, &file, e);
-    }
-    if (code != ERR_OK) {
-        return code;
-    }
-    uint8_t bytes[WAL_SEGMENT_HEADER_SIZE];
-    *check = file_read_exact(file, 0, bytes, sizeof bytes, NULL) == ERR_OK
-                 ? wal_segment_header_decode(bytes, header)
-                 : WAL_RECORD_BAD;
-    file_close(file);
-    return ERR_OK;
-}
-
-static bool is_segment_name(const struct io_name *name)
-{
-    CHECK(name != NULL);
-    CHECK(name->name[0] != '\0');
-    return !name->is_dir && strlen(name->name) == WAL_SEGMENT_NAME_SIZE - 1 &&
-           strspn(name->name, "0123456789ABCDEF") == WAL_SEGMENT_NAME_SIZE - 1;
-}
-
-/* Any intact segment header tells size, role and key of the log. */
-static enum err_code identify(struct inspection *s, struct err *e)
-{
-    CHECK(s->layout.log_key == 0);
-    CHECK(s->names != NULL || s->name_count == 0);
-    unsigned segments = 0;
-    for (size_t i = 0; i < s->name_count; i++) {
-        if (!is_segment_name(&s->names[i])) {
-            continue;
-        }
-        segments++;
-        struct wal_segment_header h;
-        enum wal_record_check check;
-        enum err_code code = read_header(s, s->names[i].name, &h, &check, e);
-        if (code != ERR_OK) {
-            return code;
-        }
-        if (check == WAL_RECORD_NEWER) {
-            return err_set(e, ERR_UNSUPPORTED, "log %s: segment %s has a newer format", s->dir,
-                           s->names[i].name);
-        }
-        if (check == WAL_RECORD_BAD) {
-            s->headers_bad++;
-        } else if (s->layout.log_key == 0) {
-            s->role = h.role;
-            s->layout = (struct wal_layout){h.segment_size, wal_log_key(h.directory_id, h.role)};
-        }
-    }
-    if (segments == 0) {
-        return err_set(e, ERR_NOT_FOUND, "log %s: no segment", s->dir);
-    }
-    if (s->layout.log_key == 0) {
-        return err_set(e, ERR_CORRUPT, "log %s: none of %u segment headers is intact", s->dir,
-                       segments);
-    }
-    return ERR_OK;
-}
-
-static int compare(const void *a, const void *b)
-{
-    CHECK(a != NULL && b != NULL);
-    uint64_t x = ((const struct inspected *)a)->number;
-    uint64_t y = ((const struct inspected *)b)->number;
-    return x < y ? -1 : x > y;
-}
-
-static bool has_side(const struct inspection *s, const char *segment)
-{
-    CHECK(s->names != NULL);
-    CHECK(strlen(segment) == WAL_SEGMENT_NAME_SIZE - 1);
-    for (size_t i = 0; i < s->name_count; i++) {
-        if (strncmp(s->names[i].name, segment, WAL_SEGMENT_NAME_SIZE - 1) == 0 &&
-            strcmp(s->names[i].name + WAL_SEGMENT_NAME_SIZE - 1, ".side") == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Numbers between the lowest and the highest that have no file are missing. */
-static enum err_code fill_set(struct inspection *s, struct err *e)
-{
-    CHECK(s->set.count == 0);
-    CHECK(wal_segment_size_valid(s->layout.segment_size));
-    struct inspected *found = mem_array(s->name_count + 1, sizeof *found);
-    size_t count = 0;
-    for (size_t i = 0; i < s->name_count; i++) {
-        struct inspected *item = &found[count];
-        if (is_segment_name(&s->names[i]) &&
-            wal_segment_name_parse(s->layout.segment_size, s->names[i].name, &item->timeline,
-                                   &item->number)) {
-            item->side = has_side(s, s->names[i].name);
-            count++;
-        }
-    }
-    qsort(found, count, sizeof *found, compare);
-    enum err_code code = ERR_OK;
-    if (count == 0 || found[count - 1].number - found[0].number > s->name_count + UINT16_MAX) {
-        code =
-            err_set(e, ERR_CORRUPT, "log %s: the names of its segments don't make a log", s->dir);
-    } else {
-        wal_set_clear(&s->set, found[0].number);
-    }
-    for (size_t i = 0; code == ERR_OK && i < count; i++) {
-        struct wal_set_item missing = {.timeline = found[i].timeline};
-        while (wal_set_last(&s->set) + 1 < found[i].number) {
-            wal_set_push(&s->set, &missing);
-        }
-        if (s->set.count > 0 && wal_set_last(&s->set) == found[i].number) {
-            code = err_set(e, ERR_CORRUPT, "log %s: two files are segment %" PRIu64, s->dir,
-                           found[i].number);
-            break;
-        }
-        struct wal_set_item item = missing;
-        item.present = true;
-        item.side = found[i].side;
-        wal_set_push(&s->set, &item);
-    }
-    mem_free(found);
-    return code;
-}
-
 /* --- reading --- */
 
 static enum err_code open_segment(struct inspection *s, uint64_t segment, struct file **file,
                                   struct err *e)
 {
     CHECK(file != NULL);
-    CHECK(segment >= s->set.first && segment <= wal_set_last(&s->set));
+    CHECK(segment >= s->outline.set.first && segment <= wal_set_last(&s->outline.set));
     char path[IO_PATH_MAX];
     *file = NULL;
-    if (!wal_set_at(&s->set, segment)->present) {
-        return wal_reader_start(&s->reader, NULL, s->layout.segment_size, e);
+    if (!wal_set_at(&s->outline.set, segment)->present) {
+        return wal_reader_start(&s->reader, NULL, s->outline.layout.segment_size, e);
     }
-    enum err_code code = wal_set_path(&s->set, segment, path, e);
+    enum err_code code = wal_set_path(&s->outline.set, segment, path, e);
     if (code == ERR_OK) {
         code = io_open(s->io, path, IO_READ, file, e);
     }
     if (code == ERR_OK) {
-        code = wal_reader_start(&s->reader, *file, s->layout.segment_size, e);
+        code = wal_reader_start(&s->reader, *file, s->outline.layout.segment_size, e);
         if (code != ERR_OK) {
             file_close(*file);
         }
@@ -210,70 +84,242 @@ static void fill_sides(struct inspection *s, uint64_t before)
     CHECK(s->side_next <= s->sides.count);
     CHECK(!s->replayed);
     while (s->side_next < s->sides.count && s->sides.items[s->side_next].record.lsn <= before) {
-        if (s->role == WAL_RAFT) {
+        if (s->outline.role == WAL_RAFT) {
             wal_replay_fill(&s->replay, &s->sides.items[s->side_next]);
         }
         s->side_next++;
     }
 }
 
-static bool replaced(const struct inspection *s, const struct wal_found *found)
+/* --- in which state a slot is --- */
+
+static int compare_losses(const void *a, const void *b)
 {
-    CHECK(found->lsn != 0);
-    CHECK(s->replayed);
-    if (found->verdict == WAL_UNKNOWN || !wal_record_is_entry(found->record.type)) {
-        return false;
-    }
-    const struct wal_place *place = wal_table_at(&s->table, found->record.index);
-    if (place == NULL) {
-        return true;
-    }
-    return wal_place_state(place) != WAL_PLACE_UNKNOWN && !wal_place_side(place) &&
-           wal_place_lsn(place) != found->lsn;
+    CHECK(a != NULL && b != NULL);
+    uint64_t x = ((const struct loss *)a)->lsn;
+    uint64_t y = ((const struct loss *)b)->lsn;
+    return x < y ? -1 : x > y;
 }
 
-static struct bytes payload_of(struct inspection *s, const struct wal_found *found)
+static void add_loss(struct inspection *s, uint64_t lsn)
+{
+    CHECK(s->loss_count <= s->loss_capacity);
+    CHECK(!s->replayed);
+    if (lsn != 0) {
+        s->losses = mem_grow(s->losses, &s->loss_capacity, s->loss_count + 1, sizeof *s->losses);
+        s->losses[s->loss_count++] = (struct loss){.lsn = lsn};
+    }
+}
+
+static void sort_losses(struct inspection *s)
+{
+    CHECK(s->loss_count > 0);
+    CHECK(s->losses != NULL);
+    qsort(s->losses, s->loss_count, sizeof *s->losses, compare_losses);
+    size_t kept = 1;
+    for (size_t i = 1; i < s->loss_count; i++) {
+        if (s->losses[i].lsn != s->losses[kept - 1].lsn) {
+            s->losses[kept++] = s->losses[i];
+        }
+    }
+    s->loss_count = kept;
+}
+
+/* The replay has ended: what is missing now. */
+static void find_losses(struct inspection *s)
+{
+    CHECK(s->loss_count == 0);
+    CHECK(s->side_next == s->sides.count);
+    if (s->outline.role == WAL_LOCAL) {
+        for (size_t i = 0; i < s->replay.loss_count; i++) {
+            add_loss(s, s->replay.losses[i]);
+        }
+    } else {
+        for (size_t i = 0; i < s->table.count; i++) {
+            const struct wal_place *place = wal_table_place(&s->table, i);
+            if (wal_place_state(place) != WAL_PLACE_WHOLE) {
+                add_loss(s, wal_place_lsn(place));
+            }
+        }
+        if (s->replay.pending) {
+            add_loss(s, s->replay.lsn_pending);
+        }
+    }
+    if (s->loss_count > 0) {
+        sort_losses(s);
+    }
+}
+
+static struct loss *loss_at(const struct inspection *s, uint64_t lsn)
+{
+    CHECK(lsn != 0);
+    const struct loss key = {.lsn = lsn};
+    return s->loss_count == 0
+               ? NULL
+               : bsearch(&key, s->losses, s->loss_count, sizeof *s->losses, compare_losses);
+}
+
+static bool in_side_file(const struct inspection *s, uint64_t lsn)
+{
+    CHECK(lsn != 0);
+    for (size_t i = 0; i < s->sides.count; i++) {
+        if (s->sides.items[i].record.frame == lsn) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void note_header(struct inspection *s, const struct wal_found *found)
+{
+    CHECK(!s->replayed);
+    CHECK(found->lsn != 0);
+    if (found->verdict == WAL_UNKNOWN) {
+        s->unknowns =
+            mem_grow(s->unknowns, &s->unknown_capacity, s->unknown_count + 1, sizeof *s->unknowns);
+        s->unknowns[s->unknown_count++] =
+            (struct unknown){.lsn = found->lsn, .above = s->index_header};
+        return;
+    }
+    for (size_t i = s->unknown_count; i > 0 && s->unknowns[i - 1].below == 0; i--) {
+        s->unknowns[i - 1].below = found->record.index;
+    }
+    s->index_header = found->record.index;
+}
+
+static const struct unknown *unknown_at(const struct inspection *s, uint64_t lsn)
+{
+    CHECK(lsn != 0);
+    for (size_t i = 0; i < s->unknown_count; i++) {
+        if (s->unknowns[i].lsn == lsn) {
+            return &s->unknowns[i];
+        }
+    }
+    return NULL;
+}
+
+/* A hole of which the log knows neither place nor more than its term, between the
+ * headers around a slot: that slot is where it stood. */
+static bool stood_there(const struct unknown *u, uint64_t index, const struct wal_place *place)
+{
+    CHECK(u->lsn != 0);
+    CHECK(index > 0);
+    return wal_place_state(place) != WAL_PLACE_WHOLE &&
+           (wal_place_lsn(place) == u->lsn ||
+            (wal_place_lsn(place) == 0 && index > u->above && index < u->below));
+}
+
+/* Whether something that stood in the slot is missing now (its indexes go into the
+ * view), or was filled from outside. */
+static enum wal_slot_state state_of_unknown(const struct inspection *s, struct wal_view *view)
+{
+    CHECK(s->replayed);
+    CHECK(view->lsn != 0);
+    const struct unknown *u = unknown_at(s, view->lsn);
+    bool side = in_side_file(s, view->lsn);
+    for (size_t i = 0; u != NULL && i < s->table.count; i++) {
+        uint64_t index = wal_table_index(&s->table, i);
+        const struct wal_place *place = wal_table_place(&s->table, i);
+        if (stood_there(u, index, place)) {
+            view->index = view->index == 0 ? index : view->index;
+            view->index_last = index;
+        }
+        side = side || (wal_place_side(place) && index > u->above && index < u->below);
+    }
+    struct loss *loss = loss_at(s, view->lsn);
+    if (loss != NULL) {
+        loss->shown = true;
+    }
+    return loss != NULL || view->index != 0 ? WAL_SLOT_LOST
+           : side                           ? WAL_SLOT_REPAIRED
+                                            : WAL_SLOT_SETTLED;
+}
+
+/* Of a whole entry: whether it is what the log has at its index, here or as a copy
+ * in a side file. */
+static enum wal_slot_state state_of_whole(const struct inspection *s, const struct wal_found *found)
 {
     CHECK(found->verdict == WAL_WHOLE);
-    CHECK(wal_lsn_segment(&s->layout, found->lsn) == s->segment);
-    buf_reset(&s->payload);
-    uint64_t at = wal_lsn_offset(&s->layout, found->lsn) + WAL_RECORD_HEADER_SIZE;
-    for (uint32_t left = found->record.size; left > 0;) {
-        size_t part = left < WAL_READER_SPAN_MAX ? left : WAL_READER_SPAN_MAX;
-        buf_put(&s->payload, wal_reader_at(&s->reader, at, part), part);
-        at += part;
-        left -= (uint32_t)part;
+    CHECK(wal_record_is_entry(found->record.type));
+    const struct wal_place *place = wal_table_at(&s->table, found->record.index);
+    if (place == NULL) {
+        return WAL_SLOT_REPLACED;
     }
+    if (wal_place_state(place) == WAL_PLACE_UNKNOWN) {
+        return WAL_SLOT_DOUBTED;
+    }
+    bool same = wal_place_side(place)
+                    ? place->term == found->record.term && place->size == found->record.size &&
+                          place->crc == found->record.payload_crc
+                    : wal_place_lsn(place) == found->lsn;
+    return same ? WAL_SLOT_HELD : WAL_SLOT_REPLACED;
+}
+
+static enum wal_slot_state state_of(const struct inspection *s, const struct wal_found *found)
+{
+    CHECK(found->verdict != WAL_UNKNOWN);
+    CHECK(s->replayed);
+    if (found->verdict == WAL_TORN) {
+        return WAL_SLOT_TORN;
+    }
+    if (found->verdict == WAL_WHOLE) {
+        if (!wal_record_is_entry(found->record.type)) {
+            return WAL_SLOT_HELD;
+        }
+        return state_of_whole(s, found);
+    }
+    struct loss *loss = loss_at(s, found->lsn);
+    if (loss != NULL) {
+        loss->shown = true;
+        return WAL_SLOT_LOST;
+    }
+    return in_side_file(s, found->lsn) ? WAL_SLOT_REPAIRED : WAL_SLOT_SETTLED;
+}
+
+/* --- showing --- */
+
+static struct bytes payload_of(struct inspection *s, uint64_t lsn, uint32_t size)
+{
+    CHECK(wal_lsn_segment(&s->outline.layout, lsn) == s->segment);
+    CHECK(size <= WAL_RECORD_SIZE_MAX);
+    buf_reset(&s->payload);
+    wal_reader_copy(&s->reader, wal_lsn_offset(&s->outline.layout, lsn) + WAL_RECORD_HEADER_SIZE,
+                    size, &s->payload);
     return buf_bytes(&s->payload);
 }
 
-static void show(struct inspection *s, const struct wal_found *found, const char *verdict)
+static void show(struct inspection *s, const struct wal_found *found)
 {
     CHECK(s->replayed);
     CHECK(found->lsn != 0);
-    if (s->visit == NULL || s->stopped) {
+    struct wal_view view = wal_view_of(found, WAL_SLOT_LOST);
+    view.segment = s->segment;
+    view.state = found->verdict == WAL_UNKNOWN ? state_of_unknown(s, &view) : state_of(s, found);
+    if (s->visitor->slot == NULL || s->stopped) {
         return;
     }
-    const struct wal_record *r = &found->record;
-    bool known = found->verdict == WAL_WHOLE || found->verdict == WAL_DAMAGED;
-    struct wal_view view = {
-        .lsn = found->lsn,
-        .sequence = r->sequence,
-        .index = r->index,
-        .term = r->term,
-        .commit = r->commit,
-        .lsn_durable = r->lsn_durable,
-        .segment = s->segment,
-        .vgroups = r->vgroups,
-        .size = r->size,
-        .kind = known ? wal_record_type_name(r->type) : "unknown",
-        .verdict = verdict,
-        .replaced = replaced(s, found),
-    };
     if (found->verdict == WAL_WHOLE) {
-        view.payload = payload_of(s, found);
+        view.payload = payload_of(s, found->lsn, found->record.size);
     }
-    s->stopped = !s->visit(s->context, &view);
+    s->stopped = !s->visitor->slot(s->visitor->context, &view);
+}
+
+static void show_problem(const struct inspection *s, const struct wal_problem *problem)
+{
+    CHECK(problem->what != NULL);
+    CHECK(s->replayed);
+    if (s->visitor->problem != NULL && !s->stopped) {
+        s->visitor->problem(s->visitor->context, problem);
+    }
+}
+
+static void show_segment(struct inspection *s, uint64_t segment, const char *what)
+{
+    CHECK(segment > 0);
+    CHECK(what != NULL);
+    const struct wal_problem problem = {
+        .what = what, .segment = segment, .lsn = wal_lsn_of(&s->outline.layout, segment, 0)};
+    show_problem(s, &problem);
 }
 
 static void visit_slot(void *context, const struct wal_found *found)
@@ -283,9 +329,10 @@ static void visit_slot(void *context, const struct wal_found *found)
     CHECK(found->verdict <= WAL_UNKNOWN);
     struct inspection *s = context;
     if (s->replayed) {
-        show(s, found, wal_verdict_name(found->verdict));
+        show(s, found);
         return;
     }
+    note_header(s, found);
     fill_sides(s, found->lsn);
     wal_replay_slot(&s->replay, found);
 }
@@ -306,7 +353,7 @@ static enum err_code scan_segment(struct inspection *s, uint64_t segment,
                                   void (*visit)(void *context, const struct wal_found *found),
                                   struct err *e)
 {
-    CHECK(segment >= s->set.first && segment <= wal_set_last(&s->set));
+    CHECK(segment >= s->outline.set.first && segment <= wal_set_last(&s->outline.set));
     CHECK(visit != NULL);
     struct file *file;
     s->segment = segment;
@@ -315,9 +362,9 @@ static enum err_code scan_segment(struct inspection *s, uint64_t segment,
         return code;
     }
     const struct wal_scan scan = {
-        .layout = s->layout,
+        .layout = s->outline.layout,
         .segment = segment,
-        .followed = segment < wal_set_last(&s->set),
+        .followed = segment < wal_set_last(&s->outline.set),
         .lsn_durable = s->lsn_durable,
         .reader = &s->reader,
         .visit = visit,
@@ -325,15 +372,18 @@ static enum err_code scan_segment(struct inspection *s, uint64_t segment,
     };
     if (file == NULL) {
         const struct wal_found unknown = {.verdict = WAL_UNKNOWN,
-                                          .lsn = wal_lsn_first(&s->layout, segment)};
+                                          .lsn = wal_lsn_first(&s->outline.layout, segment)};
         visit(s, &unknown);
         return ERR_OK;
     }
+    if (s->replayed && !wal_reader_complete(&s->reader)) {
+        show_segment(s, segment, "segment short");
+    }
     wal_scan_segment(&scan, &s->end);
     if (s->replayed && s->end.torn) {
-        const struct wal_found torn = {.verdict = WAL_TORN,
-                                       .lsn = wal_lsn_of(&s->layout, segment, s->end.offset)};
-        show(s, &torn, "torn");
+        const struct wal_found torn = {
+            .verdict = WAL_TORN, .lsn = wal_lsn_of(&s->outline.layout, segment, s->end.offset)};
+        show(s, &torn);
     }
     if (s->end.newer) {
         code = err_set(e, ERR_UNSUPPORTED, "log %s: a record of a newer program at offset %" PRIu64,
@@ -348,8 +398,9 @@ static enum err_code scan_all(struct inspection *s,
                               struct err *e)
 {
     CHECK(visit != NULL);
-    CHECK(s->set.count > 0);
-    for (uint64_t n = s->set.first; n <= wal_set_last(&s->set) && !s->stopped; n++) {
+    CHECK(s->outline.set.count > 0);
+    for (uint64_t n = s->outline.set.first; n <= wal_set_last(&s->outline.set) && !s->stopped;
+         n++) {
         enum err_code code = scan_segment(s, n, visit, e);
         if (code != ERR_OK) {
             return code;
@@ -363,16 +414,17 @@ static enum err_code scan_all(struct inspection *s,
 
 static enum err_code state_durable(struct inspection *s, struct err *e)
 {
-    CHECK(s->set.count > 0);
+    CHECK(s->outline.set.count > 0);
     CHECK(s->lsn_durable == 0);
     struct file *file;
-    uint64_t last = wal_set_last(&s->set);
+    uint64_t last = wal_set_last(&s->outline.set);
     enum err_code code = open_segment(s, last, &file, e);
     if (code != ERR_OK) {
         return code;
     }
-    s->lsn_durable = wal_lsn_of(&s->layout, last, 0);
-    const struct wal_scan scan = {.layout = s->layout, .segment = last, .reader = &s->reader};
+    s->lsn_durable = wal_lsn_of(&s->outline.layout, last, 0);
+    const struct wal_scan scan = {
+        .layout = s->outline.layout, .segment = last, .reader = &s->reader};
     wal_scan_statements(&scan, &s->lsn_durable, &s->commit);
     file_close(file);
     return ERR_OK;
@@ -380,17 +432,17 @@ static enum err_code state_durable(struct inspection *s, struct err *e)
 
 static enum err_code load_sides(struct inspection *s, struct err *e)
 {
-    CHECK(s->layout.log_key != 0);
+    CHECK(s->outline.layout.log_key != 0);
     CHECK(s->sides.count == 0);
-    for (uint64_t n = s->set.first; n <= wal_set_last(&s->set); n++) {
-        if (!wal_set_at(&s->set, n)->side) {
+    for (uint64_t n = s->outline.set.first; n <= wal_set_last(&s->outline.set); n++) {
+        if (!wal_set_at(&s->outline.set, n)->side) {
             continue;
         }
         char path[IO_PATH_MAX];
         char side[IO_PATH_MAX];
         struct file *file;
         uint64_t end;
-        enum err_code code = wal_set_path(&s->set, n, path, e);
+        enum err_code code = wal_set_path(&s->outline.set, n, path, e);
         if (code == ERR_OK) {
             code = wal_side_path(path, side, e);
         }
@@ -400,7 +452,7 @@ static enum err_code load_sides(struct inspection *s, struct err *e)
         if (code != ERR_OK) {
             return code;
         }
-        code = wal_side_load(file, n, s->layout.log_key, &s->sides, &end, e);
+        code = wal_side_load(file, n, s->outline.layout.log_key, &s->sides, &end, e);
         file_close(file);
         if (code != ERR_OK) {
             return code;
@@ -413,42 +465,190 @@ static enum err_code load_sides(struct inspection *s, struct err *e)
 static void fill_report(struct inspection *s)
 {
     CHECK(s->side_next == s->sides.count);
-    CHECK(s->set.count > 0);
+    CHECK(s->outline.set.count > 0);
+    const struct wal_first_loss *loss = &s->replay.first_loss;
     *s->report = (struct wal_report){
-        .lsn_first = wal_lsn_first(&s->layout, s->set.first),
-        .lsn_end = s->end.unknown ? wal_lsn_first(&s->layout, wal_set_last(&s->set) + 1)
-                                  : wal_lsn_of(&s->layout, wal_set_last(&s->set), s->end.offset),
+        .loss_found = loss->found,
+        .lsn_lost = loss->lsn,
+        .index_kept = loss->index_kept,
+        .lsn_first = wal_lsn_first(&s->outline.layout, s->outline.set.first),
+        .lsn_end =
+            s->end.unknown
+                ? wal_lsn_first(&s->outline.layout, wal_set_last(&s->outline.set) + 1)
+                : wal_lsn_of(&s->outline.layout, wal_set_last(&s->outline.set), s->end.offset),
         .lsn_durable = s->lsn_durable,
         .records_whole = s->replay.records_whole,
         .records_torn = s->end.torn ? s->end.torn_records : 0,
         .bytes_torn = s->end.torn ? s->end.torn_bytes : 0,
         .records_damaged = s->replay.records_damaged,
         .records_unknown = s->replay.records_unknown,
-        .segments_missing = s->headers_bad,
-        .segments = (unsigned)s->set.count,
+        .segments_missing = s->outline.headers_bad,
+        .segments = (unsigned)s->outline.set.count,
         .commit_stated = s->commit > s->replay.commit ? s->commit : s->replay.commit,
     };
-    for (uint64_t n = s->set.first; n <= wal_set_last(&s->set); n++) {
-        s->report->segments_missing += !wal_set_at(&s->set, n)->present;
+    for (uint64_t n = s->outline.set.first; n <= wal_set_last(&s->outline.set); n++) {
+        s->report->segments_missing += !wal_set_at(&s->outline.set, n)->present;
     }
 }
 
-static enum err_code inspect(struct inspection *s, struct err *e)
+/* --- problems: what is missing without a slot --- */
+
+static enum err_code show_segments(struct inspection *s, struct err *e)
+{
+    CHECK(s->replayed);
+    CHECK(s->outline.set.count > 0);
+    for (uint64_t n = s->outline.set.first; n <= wal_set_last(&s->outline.set); n++) {
+        if (!wal_set_at(&s->outline.set, n)->present) {
+            show_segment(s, n, "segment missing");
+            continue;
+        }
+        bool good;
+        enum err_code code = wal_outline_header(&s->outline, n, &good, e);
+        if (code != ERR_OK) {
+            return code;
+        }
+        if (!good) {
+            show_segment(s, n, "segment header damaged");
+        }
+    }
+    return ERR_OK;
+}
+
+static bool is_shown(const struct inspection *s, uint64_t index, const struct wal_place *place)
+{
+    CHECK(s->replayed);
+    CHECK(wal_place_state(place) != WAL_PLACE_WHOLE);
+    uint64_t lsn = wal_place_lsn(place);
+    const struct loss *loss = lsn == 0 ? NULL : loss_at(s, lsn);
+    bool shown = loss != NULL && loss->shown;
+    for (size_t i = 0; i < s->unknown_count && !shown; i++) {
+        shown = stood_there(&s->unknowns[i], index, place);
+    }
+    return shown;
+}
+
+/* Holes of the Raft log that no slot stands for, neighbours as one. */
+static void show_holes(struct inspection *s)
+{
+    CHECK(s->outline.role == WAL_RAFT);
+    CHECK(s->replayed);
+    struct wal_problem gap = {0};
+    for (size_t i = 0; i <= s->table.count; i++) {
+        const struct wal_place *place = i < s->table.count ? wal_table_place(&s->table, i) : NULL;
+        bool hole = place != NULL && wal_place_state(place) != WAL_PLACE_WHOLE &&
+                    !is_shown(s, wal_table_index(&s->table, i), place);
+        uint64_t term = hole && wal_place_state(place) == WAL_PLACE_DAMAGED ? place->term : 0;
+        if (gap.what != NULL && (!hole || gap.lsn != wal_place_lsn(place) || gap.term != term)) {
+            show_problem(s, &gap);
+            gap = (struct wal_problem){0};
+        }
+        if (hole && gap.what == NULL) {
+            gap = (struct wal_problem){.what = "gap",
+                                       .lsn = wal_place_lsn(place),
+                                       .index_first = wal_table_index(&s->table, i),
+                                       .term = term};
+        }
+        if (hole) {
+            gap.index_last = wal_table_index(&s->table, i);
+        }
+    }
+}
+
+static void show_gaps(struct inspection *s)
+{
+    CHECK(s->replayed);
+    CHECK(s->outline.role == WAL_RAFT || s->outline.role == WAL_LOCAL);
+    if (s->outline.role == WAL_RAFT) {
+        show_holes(s);
+        return;
+    }
+    for (size_t i = 0; i < s->loss_count; i++) {
+        if (!s->losses[i].shown) {
+            const struct wal_problem gap = {
+                .what = "gap",
+                .lsn = s->losses[i].lsn,
+                .segment = wal_lsn_segment(&s->outline.layout, s->losses[i].lsn)};
+            show_problem(s, &gap);
+        }
+    }
+}
+
+/* --- entries: what the log holds --- */
+
+static enum err_code open_place(struct inspection *s, const struct wal_place *place,
+                                struct file **file, struct err *e)
+{
+    CHECK(wal_place_state(place) == WAL_PLACE_WHOLE);
+    CHECK(*file == NULL);
+    uint64_t segment = wal_lsn_segment(&s->outline.layout, wal_place_lsn(place));
+    char path[IO_PATH_MAX];
+    char side[IO_PATH_MAX];
+    s->segment = segment;
+    if (!wal_place_side(place)) {
+        return open_segment(s, segment, file, e);
+    }
+    enum err_code code = wal_set_path(&s->outline.set, segment, path, e);
+    if (code == ERR_OK) {
+        code = wal_side_path(path, side, e);
+    }
+    if (code == ERR_OK) {
+        code = io_open(s->io, side, IO_READ, file, e);
+    }
+    if (code == ERR_OK) {
+        code = wal_reader_start(&s->reader, *file, s->outline.layout.segment_size, e);
+    }
+    return code;
+}
+
+/* A place that fails its checksum now, having held before, is left out. */
+static void show_entry(struct inspection *s, uint64_t index, const struct wal_place *place)
+{
+    CHECK(wal_place_state(place) == WAL_PLACE_WHOLE);
+    CHECK(s->visitor->entry != NULL);
+    struct wal_entry entry = {.index = index,
+                              .term = place->term,
+                              .type = (enum wal_type)wal_place_type(place),
+                              .payload = payload_of(s, wal_place_lsn(place), place->size)};
+    if (crc32c(0, entry.payload.data, entry.payload.size) == place->crc) {
+        s->stopped = !s->visitor->entry(s->visitor->context, &entry);
+    }
+}
+
+static enum err_code show_entries(struct inspection *s, struct err *e)
+{
+    CHECK(s->replayed);
+    struct file *file = NULL;
+    uint64_t segment = 0;
+    bool side = false;
+    enum err_code code = ERR_OK;
+    for (size_t i = 0; i < s->table.count && !s->stopped && code == ERR_OK; i++) {
+        const struct wal_place *place = wal_table_place(&s->table, i);
+        if (wal_place_state(place) != WAL_PLACE_WHOLE) {
+            continue;
+        }
+        uint64_t at = wal_lsn_segment(&s->outline.layout, wal_place_lsn(place));
+        if (file == NULL || at != segment || side != wal_place_side(place)) {
+            file_close(file);
+            file = NULL;
+            segment = at;
+            side = wal_place_side(place);
+            code = open_place(s, place, &file, e);
+        }
+        if (code == ERR_OK) {
+            show_entry(s, wal_table_index(&s->table, i), place);
+        }
+    }
+    file_close(file);
+    return code;
+}
+
+/* --- all of it --- */
+
+static enum err_code replay(struct inspection *s, struct err *e)
 {
     CHECK(!s->replayed);
-    CHECK(s->layout.log_key == 0);
-    enum err_code code = io_list(s->io, s->dir, &s->names, &s->name_count, e);
-    if (code == ERR_OK) {
-        code = identify(s, e);
-    }
-    if (code != ERR_OK) {
-        return code;
-    }
-    wal_set_init(&s->set, s->io, s->dir, &s->layout, 1);
-    code = fill_set(s, e);
-    if (code == ERR_OK) {
-        code = load_sides(s, e);
-    }
+    CHECK(s->outline.set.count > 0);
+    enum err_code code = load_sides(s, e);
     if (code == ERR_OK) {
         code = state_durable(s, e);
     }
@@ -459,10 +659,11 @@ static enum err_code inspect(struct inspection *s, struct err *e)
         return code;
     }
     uint64_t cut = s->index_low == UINT64_MAX ? 0 : s->index_low - 1;
-    const struct wal_extent segments = {.segment_first = s->set.first,
-                                        .segment_last = wal_set_last(&s->set)};
-    wal_table_init(&s->table, s->role == WAL_LOCAL, cut);
-    wal_replay_init(&s->replay, &s->layout, s->role == WAL_LOCAL, &s->table, &segments);
+    const struct wal_extent segments = {.segment_first = s->outline.set.first,
+                                        .segment_last = wal_set_last(&s->outline.set)};
+    wal_table_init(&s->table, s->outline.role == WAL_LOCAL, cut);
+    wal_replay_init(&s->replay, &s->outline.layout, s->outline.role == WAL_LOCAL, &s->table,
+                    &segments);
     code = scan_all(s, visit_slot, e);
     if (code != ERR_OK) {
         return code;
@@ -470,33 +671,87 @@ static enum err_code inspect(struct inspection *s, struct err *e)
     fill_sides(s, UINT64_MAX);
     wal_replay_end(&s->replay);
     fill_report(s);
+    find_losses(s);
     s->replayed = true;
-    return s->visit == NULL ? ERR_OK : scan_all(s, visit_slot, e);
+    return ERR_OK;
 }
 
-enum err_code wal_inspect(struct io *io, const char *dir, struct wal_report *report,
-                          bool (*visit)(void *context, const struct wal_view *view), void *context,
-                          struct err *e)
+static enum err_code inspect(struct inspection *s, struct err *e)
+{
+    CHECK(!s->replayed);
+    CHECK(s->outline.layout.log_key == 0);
+    const struct wal_visitor *v = s->visitor;
+    enum err_code code = wal_outline_open(&s->outline, s->io, s->dir, e);
+    if (code == ERR_OK) {
+        code = replay(s, e);
+    }
+    if (code == ERR_OK && (v->slot != NULL || v->problem != NULL)) {
+        code = scan_all(s, visit_slot, e);
+    }
+    if (code == ERR_OK && v->problem != NULL && !s->stopped) {
+        code = show_segments(s, e);
+        show_gaps(s);
+    }
+    if (code == ERR_OK && v->entry != NULL && !s->stopped) {
+        code = show_entries(s, e);
+    }
+    return code;
+}
+
+struct wal_view wal_view_of(const struct wal_found *found, enum wal_slot_state state)
+{
+    CHECK(found->lsn != 0);
+    CHECK(found->verdict != WAL_END);
+    const struct wal_record *r = &found->record;
+    bool known = found->verdict == WAL_WHOLE || found->verdict == WAL_DAMAGED;
+    return (struct wal_view){
+        .lsn = found->lsn,
+        .sequence = r->sequence,
+        .index = r->index,
+        .index_last = r->index,
+        .term = r->term,
+        .commit = r->commit,
+        .lsn_durable = r->lsn_durable,
+        .vgroups = r->vgroups,
+        .size = r->size,
+        .kind = known ? wal_record_type_name(r->type) : "unknown",
+        .verdict = wal_verdict_name(found->verdict),
+        .state = state,
+    };
+}
+
+const char *wal_slot_state_name(enum wal_slot_state state)
+{
+    static const char *const names[] = {
+        [WAL_SLOT_HELD] = "held",       [WAL_SLOT_REPLACED] = "replaced",
+        [WAL_SLOT_DOUBTED] = "doubted", [WAL_SLOT_TORN] = "torn",
+        [WAL_SLOT_LOST] = "lost",       [WAL_SLOT_REPAIRED] = "repaired",
+        [WAL_SLOT_SETTLED] = "settled",
+    };
+    CHECK((size_t)state < sizeof names / sizeof names[0]);
+    return names[state];
+}
+
+enum err_code wal_inspect(struct io *io, const char *dir, const struct wal_visitor *visitor,
+                          struct wal_report *report, enum wal_role *role, struct err *e)
 {
     CHECK(io != NULL && dir != NULL);
-    CHECK(report != NULL);
-    struct inspection s = {.io = io,
-                           .dir = dir,
-                           .report = report,
-                           .visit = visit,
-                           .context = context,
-                           .index_low = UINT64_MAX};
+    CHECK(report != NULL && visitor != NULL);
+    struct inspection s = {
+        .io = io, .dir = dir, .visitor = visitor, .report = report, .index_low = UINT64_MAX};
     *report = (struct wal_report){0};
     wal_reader_init(&s.reader);
     enum err_code code = inspect(&s, e);
+    if (role != NULL && code == ERR_OK) {
+        *role = s.outline.role;
+    }
     wal_reader_deinit(&s.reader);
     wal_replay_deinit(&s.replay);
     wal_table_deinit(&s.table);
     wal_side_list_deinit(&s.sides);
-    if (s.layout.log_key != 0) {
-        wal_set_deinit(&s.set);
-    }
+    wal_outline_close(&s.outline);
     buf_deinit(&s.payload);
-    mem_free(s.names);
+    mem_free(s.losses);
+    mem_free(s.unknowns);
     return code;
 }

@@ -192,3 +192,15 @@ uint32_t wal_reader_crc(struct wal_reader *r, uint64_t offset, uint64_t size)
     }
     return crc;
 }
+
+void wal_reader_copy(struct wal_reader *r, uint64_t offset, uint64_t size, struct buf *out)
+{
+    CHECK(offset + size <= r->size);
+    CHECK(out != NULL);
+    uint64_t end = offset + size;
+    for (uint64_t at = offset; at < end;) {
+        size_t part = chunk(r, at, end);
+        buf_put(out, wal_reader_at(r, at, part), part);
+        at += part;
+    }
+}

@@ -48,6 +48,8 @@ bool wal_reader_complete(const struct wal_reader *r);
 uint64_t wal_reader_next_nonzero(struct wal_reader *r, uint64_t from);
 /* Whether the bytes of some 512-byte sector within [offset, offset + size) are all zero. */
 bool wal_reader_zero_sector(struct wal_reader *r, uint64_t offset, uint64_t size);
+/* Appends a range of any size to 'out'. */
+void wal_reader_copy(struct wal_reader *r, uint64_t offset, uint64_t size, struct buf *out);
 uint32_t wal_reader_crc(struct wal_reader *r, uint64_t offset, uint64_t size);
 
 #endif

@@ -37,6 +37,7 @@ void wal_replay_deinit(struct wal_replay *r)
     CHECK(r->lost_count <= r->lost_capacity);
     mem_free(r->frame.members);
     mem_free(r->lost);
+    mem_free(r->losses);
     *r = (struct wal_replay){0};
 }
 

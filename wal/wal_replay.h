@@ -85,6 +85,9 @@ struct wal_replay {
     /* Local WAL. */
     uint64_t index_seen; /* of the last entry, cut ones included */
     struct wal_first_loss first_loss;
+    uint64_t *losses; /* where each loss was noticed, the answered ones left out */
+    size_t loss_count;
+    size_t loss_capacity;
 
     uint64_t records_whole;
     uint64_t records_damaged;

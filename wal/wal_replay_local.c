@@ -2,6 +2,7 @@
 #include "wal/wal_replay_local.h"
 
 #include "base/check.h"
+#include "base/mem.h"
 
 /* Nothing above 'index_max' can be among what was lost. At or below the cut a
  * checkpoint holds it: no loss. */
@@ -10,7 +11,12 @@ static void note_loss(struct wal_replay *r, uint64_t lsn, uint64_t index_max)
     CHECK(r->table->sparse);
     CHECK(r->local);
     CHECK(lsn != 0);
-    if (!r->first_loss.found && index_max > r->table->cut) {
+    if (index_max <= r->table->cut) {
+        return;
+    }
+    r->losses = mem_grow(r->losses, &r->loss_capacity, r->loss_count + 1, sizeof *r->losses);
+    r->losses[r->loss_count++] = lsn;
+    if (!r->first_loss.found) {
         r->first_loss =
             (struct wal_first_loss){.found = true, .lsn = lsn, .index_kept = r->table->last};
     }
@@ -70,6 +76,7 @@ static void replay_drop(struct wal_replay *r, const struct wal_found *s)
     r->index_seen = s->record.index - 1;
     r->pending = false;
     r->first_loss = (struct wal_first_loss){0};
+    r->loss_count = 0;
 }
 
 void wal_replay_local_slot(struct wal_replay *r, const struct wal_found *s)

@@ -321,7 +321,7 @@ void wal_scan_segment(const struct wal_scan *scan, struct wal_scan_end *end)
     CHECK(scan->reader->size == scan->layout.segment_size);
     *end = (struct wal_scan_end){0};
     struct walk w = {.scan = scan, .end = end, .size = scan->layout.segment_size};
-    uint64_t offset = wal_segment_records_at(w.size);
+    uint64_t offset = scan->offset != 0 ? scan->offset : wal_segment_records_at(w.size);
     for (uint64_t next = offset; next != 0 && room_for_header(&w, offset);) {
         next = step(&w, offset);
         offset = next != 0 ? next : offset;

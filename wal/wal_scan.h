@@ -32,6 +32,7 @@ struct wal_scan {
     uint64_t segment;
     bool followed;             /* a later segment was begun */
     uint64_t lsn_durable;      /* highest position that was stated anywhere */
+    uint64_t offset;           /* of the slot to begin with; 0: the first */
     struct wal_reader *reader; /* started on the segment's file */
     /* Called for each slot in order of LSN. */
     void (*visit)(void *context, const struct wal_found *found);

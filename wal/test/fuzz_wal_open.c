@@ -19,6 +19,7 @@
 #include "testkit/fake_disk.h"
 #include "testkit/fake_disk_damage.h"
 #include "wal/wal.h"
+#include "wal/wal_inspect.h"
 #include "wal/wal_record.h"
 #include "wal/wal_segment.h"
 
@@ -150,6 +151,19 @@ static bool count_views(void *context, const struct wal_view *view)
     return true;
 }
 
+static void count_problems(void *context, const struct wal_problem *problem)
+{
+    CHECK(problem->what != NULL && problem->index_first <= problem->index_last);
+    ++*(uint64_t *)context;
+}
+
+static bool count_entries(void *context, const struct wal_entry *entry)
+{
+    CHECK(entry->index > 0 && entry->payload.size <= SEGMENT_SIZE);
+    ++*(uint64_t *)context;
+    return true;
+}
+
 static void read_all(struct wal *w)
 {
     struct buf storage = {0};
@@ -224,7 +238,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct wal_report report;
     struct err e;
     uint64_t views = 0;
-    enum err_code code = wal_inspect(l->options.io, "log", &report, count_views, &views, &e);
+    const struct wal_visitor visitor = {
+        .slot = count_views, .problem = count_problems, .entry = count_entries, .context = &views};
+    enum err_code code = wal_inspect(l->options.io, "log", &visitor, &report, NULL, &e);
     CHECK(code != ERR_OK || report.segments > 0);
     open_and_use(l, (first & 8) != 0);
     CHECK(fake_disk_open_files(l->disk) == 0);

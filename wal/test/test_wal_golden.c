@@ -7,6 +7,7 @@
 
 #include "io/io_posix.h"
 #include "wal/test/wal_fixture.h"
+#include "wal/wal_inspect.h"
 
 static struct fixture f;
 
@@ -134,6 +135,13 @@ TEST(wal_golden, a_log_of_format_1_opens)
 
 /* --- wal_inspect() on the same log --- */
 
+static enum err_code inspect(bool (*slot)(void *context, const struct wal_view *view),
+                             void *context)
+{
+    const struct wal_visitor visitor = {.slot = slot, .context = context};
+    return wal_inspect(f.options.io, "log", &visitor, &f.report, NULL, &f.err);
+}
+
 static bool stop_at_once(void *context, const struct wal_view *view)
 {
     EXPECT_STR(view->kind, "barrier");
@@ -145,11 +153,12 @@ static bool stop_at_once(void *context, const struct wal_view *view)
 static bool print_view(void *context, const struct wal_view *view)
 {
     char lsn[WAL_LSN_TEXT_SIZE];
-    buf_printf(context, "%s %s %s seq=%llu index=%llu term=%llu size=%u commit=%llu%s\n",
+    buf_printf(context, "%s %s %s seq=%llu index=%llu term=%llu size=%u commit=%llu%s%s\n",
                wal_lsn_text(view->lsn, lsn), view->kind, view->verdict,
                (unsigned long long)view->sequence, (unsigned long long)view->index,
                (unsigned long long)view->term, view->size, (unsigned long long)view->commit,
-               view->replaced ? " replaced" : "");
+               view->state == WAL_SLOT_HELD ? "" : " ",
+               view->state == WAL_SLOT_HELD ? "" : wal_slot_state_name(view->state));
     return true;
 }
 
@@ -160,12 +169,12 @@ TEST(wal_golden, inspect_shows_every_record_of_it)
     install_golden();
     struct buf text = {0};
     uint64_t calls = fake_disk_calls_of(f.disk, FAKE_DISK_WRITE);
-    REQUIRE_OK(wal_inspect(f.options.io, "log", &f.report, print_view, &text, &f.err));
+    REQUIRE_OK(inspect(print_view, &text));
     buf_put_u8(&text, 0);
     EXPECT_STR((const char *)text.data,
                "0/00013000 barrier whole seq=1 index=1 term=2 size=140 commit=0\n"
                "0/000130F0 change whole seq=2 index=2 term=2 size=240 commit=1\n"
-               "0/00013240 unknown unknown seq=0 index=0 term=0 size=0 commit=0\n"
+               "0/00013240 unknown unknown seq=0 index=0 term=0 size=0 commit=0 repaired\n"
                "0/000133F8 command whole seq=4 index=4 term=2 size=440 commit=2\n"
                "0/00013610 barrier whole seq=5 index=5 term=2 size=540 commit=2 replaced\n"
                "0/00013890 change whole seq=6 index=6 term=2 size=640 commit=3 replaced\n"
@@ -187,7 +196,7 @@ TEST(wal_golden, inspect_stops_when_told)
     REQUIRE_OK(io_mkdir(f.options.io, "log", &f.err));
     install_golden();
     unsigned views = 0;
-    REQUIRE_OK(wal_inspect(f.options.io, "log", &f.report, stop_at_once, &views, &f.err));
+    REQUIRE_OK(inspect(stop_at_once, &views));
     EXPECT_UINT(views, 1);
     fixture_deinit(&f);
 }
@@ -195,13 +204,13 @@ TEST(wal_golden, inspect_stops_when_told)
 TEST(wal_golden, inspect_says_what_is_no_log)
 {
     fixture_init(&f, WAL_RAFT);
-    EXPECT_ERR(wal_inspect(f.options.io, "log", &f.report, NULL, NULL, &f.err), ERR_NOT_FOUND);
+    EXPECT_ERR(inspect(NULL, NULL), ERR_NOT_FOUND);
     REQUIRE_OK(io_mkdir(f.options.io, "log", &f.err));
-    EXPECT_ERR(wal_inspect(f.options.io, "log", &f.report, NULL, NULL, &f.err), ERR_NOT_FOUND);
+    EXPECT_ERR(inspect(NULL, NULL), ERR_NOT_FOUND);
     EXPECT_CONTAINS(f.err.text, "no segment");
     install_golden();
     fake_disk_flip_bit(f.disk, fixture_segment(1), 9, 1);
-    EXPECT_ERR(wal_inspect(f.options.io, "log", &f.report, NULL, NULL, &f.err), ERR_CORRUPT);
+    EXPECT_ERR(inspect(NULL, NULL), ERR_CORRUPT);
     EXPECT_CONTAINS(f.err.text, "none of 1 segment headers");
     fixture_deinit(&f);
 }
