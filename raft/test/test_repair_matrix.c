@@ -155,6 +155,95 @@ TEST(repair_matrix, every_damage_of_headers)
     EXPECT_UINT(o.wrong, 0);
 }
 
+/* ---- identities lost: an oracle written from rule C3 of safety.md alone ----
+ *
+ * All logs were equal, "1 1 1 1". A peer that knows an entry of ours has the same
+ * ones before it, and nobody leads, so of each slot all that matters is whether it
+ * is whole. What the oracle does not know of: messages, their order, efforts. */
+
+struct matrix {
+    bool whole[NODES][ENTRIES + 2]; /* by index; 0 and ENTRIES + 1 are no entries */
+};
+
+static struct matrix matrix_of(unsigned pattern)
+{
+    struct matrix m = {0};
+    for (size_t n = 0; n < NODES; n++) {
+        for (uint64_t i = 1; i <= ENTRIES; i++) {
+            m.whole[n][i] = !is_damaged(pattern, n, i);
+        }
+    }
+    return m;
+}
+
+static bool has_all(const struct matrix *m, size_t node)
+{
+    bool all = true;
+    for (uint64_t i = 1; i <= ENTRIES; i++) {
+        all = all && m->whole[node][i];
+    }
+    return all;
+}
+
+/* Node n may take entry i from peer p, which has it whole. */
+static bool may_take(const struct matrix *m, size_t n, size_t p, uint64_t i, uint64_t term)
+{
+    uint64_t next = i + 1;
+    uint64_t below = i - 1;
+    while (next <= ENTRIES && !m->whole[n][next]) {
+        next++;
+    }
+    while (below > 0 && !m->whole[n][below]) {
+        below--;
+    }
+    bool pinned = next <= ENTRIES && m->whole[p][next];
+    bool top = term == 1 && (below == 0 || m->whole[p][below]);
+    return m->whole[p][i] && (pinned || top);
+}
+
+/* The log of one of two others decides: neither has lost anything. */
+static bool may_replace(const struct matrix *m, size_t n)
+{
+    return has_all(m, (n + 1) % NODES) && has_all(m, (n + 2) % NODES);
+}
+
+static bool may_fill(const struct matrix *m, size_t n, uint64_t i, uint64_t term)
+{
+    return may_take(m, n, (n + 1) % NODES, i, term) || may_take(m, n, (n + 2) % NODES, i, term) ||
+           may_replace(m, n);
+}
+
+/* One thing that a rule allows; false: none. */
+static bool apply_rule(struct matrix *m, uint64_t term)
+{
+    for (size_t n = 0; n < NODES; n++) {
+        for (uint64_t i = 1; i <= ENTRIES; i++) {
+            if (!m->whole[n][i] && may_fill(m, n, i, term)) {
+                m->whole[n][i] = true;
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static bool is_as_the_rules_say(const struct lab *lab, unsigned pattern, uint64_t term)
+{
+    struct matrix m = matrix_of(pattern);
+    while (apply_rule(&m, term)) {
+    }
+    for (size_t n = 0; n < NODES; n++) {
+        for (uint64_t i = 1; i <= ENTRIES; i++) {
+            if (m.whole[n][i] != (lab->nodes[n].log[i].slot.kind == SLOT_WHOLE)) {
+                printf("pattern %03x node %zu entry %" PRIu64 ": by the rules it %s\n", pattern, n,
+                       i, m.whole[n][i] ? "is filled" : "can't be told");
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
 /* Safe: what is whole is right, a node that starts has all four, and while a
  * node waits it has lost nothing that it held. */
 static bool is_safe(const struct lab *lab, unsigned pattern)
@@ -186,7 +275,7 @@ static struct outcome play_unknown(uint64_t term)
         lab_run_for(lab, ROUNDS);
         o.whole += lab_is_done(lab);
         o.waits += !lab_is_done(lab);
-        o.wrong += !is_safe(lab, pattern);
+        o.wrong += !is_safe(lab, pattern) || !is_as_the_rules_say(lab, pattern, term);
         lab_close(lab);
     }
     return o;
