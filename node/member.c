@@ -290,6 +290,7 @@ static void copy_options(struct member *m, const struct member_options *o)
     m->wal_level_new = o->wal_level;
     m->log_keep = o->log_keep != 0 ? o->log_keep : MEMBER_TRAILING_ENTRIES;
     m->part_size = o->part_size != 0 ? o->part_size : COMMAND_PART_SIZE_MAX;
+    m->cache_size_max = o->cache_size_max != 0 ? o->cache_size_max : (size_t)MEMBER_CACHE_SIZE;
     m->weaken = o->weaken;
     m->random = random_seeded(o->seed);
 }

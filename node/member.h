@@ -69,6 +69,7 @@ struct member_options {
     unsigned wal_level;       /* of a new directory that founds alone: 0..3 */
     uint64_t log_keep;        /* entries kept below a checkpoint for slow followers; 0: 1,024 */
     size_t part_size;         /* of the pieces of a large write, and of an append; 0: 1 MiB */
+    size_t cache_size_max;    /* applied entries kept in memory for followers; 0: 32 MiB */
     uint64_t seed;            /* of election timeouts and random waits */
     unsigned weaken;          /* rules that a test takes out (member_weaken.h); 0 in production */
 };

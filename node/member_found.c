@@ -366,6 +366,11 @@ static void join_tick(struct member *m)
 
 /* --- forming: all founders have adopted --- */
 
+bool member_serves_clients(const struct member *m)
+{
+    return m->formed || is_weakened(m->weaken, WEAKEN_FORMING);
+}
+
 static void propose_level(struct member *m)
 {
     Tidemark__Log__V1__SetSetting set;

@@ -41,6 +41,7 @@ enum {
     MEMBER_PROGRESS_MS = 500,        /* how often peers are told of our progress */
     MEMBER_CHUNK_SIZE = 256 * 1024,  /* of a checkpoint file in one message */
     MEMBER_TRAILING_ENTRIES = 1024,  /* kept in the log below a checkpoint for slow followers */
+    MEMBER_CACHE_SIZE = 32 << 20,    /* bytes of applied entries kept in memory for followers */
     MEMBER_GATE_MS = 1000,           /* how long a start waits for the voters' welcome */
     MEMBER_REFUSED_MS = 5000,        /* a refusal is news for so long; we dial again sooner */
 };
@@ -129,7 +130,8 @@ struct member {
     unsigned wal_level_new;
     uint64_t log_keep;
     size_t part_size; /* a larger write stands in parts of this size */
-    unsigned weaken;  /* member_weaken.h */
+    size_t cache_size_max;
+    unsigned weaken; /* member_weaken.h */
     struct random random;
 
     struct hard_state hard;  /* as last given to the log lane */
@@ -255,6 +257,8 @@ bool member_is_refused(const struct member *m);
 /* What a person should know now; "" clears it. Logged when it changes. */
 void member_say(struct member *m, const char *format, ...) ERR_FORMAT(2, 3);
 bool member_is_ending(const struct member *m);
+/* Alone, or all founders have adopted: clients are served. */
+bool member_serves_clients(const struct member *m);
 void member_submit(struct member *m, struct job *job, enum lane lane, void (*work)(struct job *),
                    void (*done)(struct job *));
 /* First statement of every job's done(): keeps the books. False: the member is

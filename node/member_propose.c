@@ -335,7 +335,7 @@ void member_propose(struct member *m, const struct command *command, struct memb
                            command->body.size, limit);
     } else if (member_is_ending(m) || m->stop_asked) {
         member_reply_error(r, ERR_UNAVAILABLE, "the node is stopping");
-    } else if (!m->formed || (m->state != MEMBER_LOCAL && m->replica == NULL) ||
+    } else if (!member_serves_clients(m) || (m->state != MEMBER_LOCAL && m->replica == NULL) ||
                (m->state == MEMBER_LOCAL && !m->local_ready)) {
         member_reply_error(r, ERR_UNAVAILABLE, "%s", why_unavailable(m));
     } else if (m->state == MEMBER_LOCAL || member_is_leader(m)) {

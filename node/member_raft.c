@@ -9,9 +9,8 @@
 enum {
     LOAD_ENTRIES = 256, /* read from the log at once */
     LOAD_SIZE = 1 << 20,
-    CACHE_SIZE_MAX = 32 << 20, /* bytes of applied entries kept for followers */
-    GONE_WAIT_MS = 50,         /* safety.md I: random wait before an immediate election */
-    GONE_AGAIN_TIMEOUTS = 10,  /* election timeouts before it may be done again */
+    GONE_WAIT_MS = 50,        /* safety.md I: random wait before an immediate election */
+    GONE_AGAIN_TIMEOUTS = 10, /* election timeouts before it may be done again */
 };
 
 /* --- loading --- */
@@ -226,7 +225,7 @@ void member_raft_try_start(struct member *m)
         .seed = random_u64(&m->random),
         .heartbeat_ms = m->settings.heartbeat_ms,
         .election_ms = m->settings.election_ms,
-        .cache_size_max = CACHE_SIZE_MAX,
+        .cache_size_max = m->cache_size_max,
         .append_size = m->part_size,
     };
     struct replica_state state = {
@@ -410,8 +409,10 @@ static void done_read(struct job *job)
     struct read_job *r = (struct read_job *)job;
     struct member *m = r->load.member;
     bool go = member_job_ended(m, job) && r->generation == m->generation;
-    if (go && r->code != ERR_OK) {
-        member_repair_again(m, r->err.text);
+    if (go && r->code != ERR_OK && is_weakened(m->weaken, WEAKEN_FOUND)) {
+        log_error(m->log, "raft", "damage-found", "reason=\"%s\"", r->err.text);
+    } else if (go && r->code != ERR_OK) {
+        member_repair_again(m, r->err.text); /* safety.md C6 */
     } else if (go) {
         struct event ev = {.type = EVENT_LOG_READ,
                            .token = r->token,
@@ -597,7 +598,7 @@ void member_read(struct member *m, bool stale, uint64_t index_min, struct member
     } else if (stale || m->state == MEMBER_LOCAL) {
         list_push(&m->reads_waiting, r);
         member_serve_reads(m);
-    } else if (!m->formed) {
+    } else if (!member_serves_clients(m)) {
         member_reply_error(r, ERR_UNAVAILABLE, "%s", m->message);
     } else if (member_is_leader(m)) {
         member_raft_read(m, r);

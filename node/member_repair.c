@@ -492,13 +492,15 @@ static void read_for_answer(struct member *m, uint64_t asker, struct bytes quest
  * term in the same lane, and the asker gets its answer when it asks again. */
 static void raise_term_first(struct member *m, uint64_t asker, struct bytes question, uint64_t term)
 {
-    bool again = m->state == MEMBER_RUNNING;
+    bool early = is_weakened(m->weaken, WEAKEN_PROMISES);
+    bool again = m->state == MEMBER_RUNNING && !early;
     if (again) {
         member_raft_close(m);
         member_apply_clear(m);
         member_set_state(m, MEMBER_STARTING);
     }
     submit_term(m, term, asker, question);
+    m->term_durable = early ? term : m->term_durable;
     if (again) {
         member_raft_load(m);
     }
@@ -508,7 +510,7 @@ void member_repair_question(struct member *m, uint64_t peer_id, struct bytes que
 {
     bool live = m->replica != NULL;
     bool read = m->state == MEMBER_REPAIRING || (m->state == MEMBER_STARTING && m->loaded_ready);
-    if (!(live || read) || m->db == NULL) {
+    if ((!(live || read) && !is_weakened(m->weaken, WEAKEN_TOLD)) || m->db == NULL) {
         return; /* we don't know our own log (any more): m->map is older; the asker asks again */
     }
     if (m->hard.term != m->term_durable) {

@@ -20,6 +20,11 @@ enum member_weaken {
     WEAKEN_HANGS = 1U << 8,        /* H2: a disk that hangs is waited for */
     WEAKEN_LEADER_GONE = 1U << 9,  /* I: a dead leader is missed only after a timeout */
     WEAKEN_CHECKPOINTS = 1U << 10, /* E2: a slow node skips a checkpoint */
+    WEAKEN_FORMING = 1U << 11,     /* B4: clients are served before all have adopted */
+    WEAKEN_PROMISES = 1U << 12,    /* C2.3: a term is told before it is stored */
+    WEAKEN_TOLD = 1U << 13,        /* C2.3: a log is told of that is not read yet */
+    WEAKEN_FOUND = 1U << 14,       /* C6: damage that a read finds is logged, nothing else */
+    WEAKEN_REFUSALS = 1U << 15,    /* D4: what apply refuses is a failure, as it was validated */
 };
 
 static inline bool is_weakened(unsigned weaken, enum member_weaken rule)

@@ -97,14 +97,15 @@ static void put_column(struct buf *out, const char *name, const uint64_t *values
     wire_end(out, mark);
 }
 
-static void make_write(const struct client *c, struct buf *out)
+/* 'large_rows' of those that it adds. */
+static void make_write(const struct client *c, size_t large_rows, struct buf *out)
 {
     enum { IN_C, IN_R, IN_L };
     uint8_t series_of_row[LARGE_ROWS_MAX + 2] = {IN_C, IN_R};
     uint64_t times[LARGE_ROWS_MAX + 2] = {c->operation, 0};
     uint64_t values[LARGE_ROWS_MAX + 2] = {c->operation, c->operation};
     size_t count = 2;
-    for (size_t i = 0; i < c->operations[c->operation].large_rows; i++) {
+    for (size_t i = 0; i < large_rows; i++) {
         series_of_row[count] = IN_L;
         times[count] = c->operation * LARGE_ROWS_MAX + i;
         values[count] = c->operation;
@@ -256,6 +257,30 @@ static void propose(struct client *c, enum command_kind kind, const struct buf *
     member_propose(n->member, &command, &c->request);
 }
 
+static void done_piece(struct member_request *r, const struct member_reply *reply)
+{
+    (void)reply; /* the write itself is the answer that counts */
+    mem_free(r);
+}
+
+/* A change that is not one (safety.md G2): half of its rows take effect by themselves. */
+static void propose_piece(struct client *c)
+{
+    struct node *n = pick_node(c->world);
+    size_t rows = c->operations[c->operation].large_rows / 2;
+    if (n == NULL || rows == 0) {
+        return;
+    }
+    struct buf body = {0};
+    make_write(c, rows, &body);
+    struct command command = {.kind = COMMAND_WRITE, .body = buf_bytes(&body)};
+    struct member_request *r = mem_zalloc(sizeof *r);
+    r->done = done_piece;
+    r->deadline_ms = c->world->now_us / WORLD_MS + 2000;
+    member_propose(n->member, &command, r);
+    buf_deinit(&body);
+}
+
 static void ask(struct client *c)
 {
     struct buf body = {0};
@@ -278,7 +303,10 @@ static void ask(struct client *c)
         propose(c, COMMAND_OPEN_SESSION, &body);
         break;
     case WRITE:
-        make_write(c, &body);
+        if ((c->world->weaken & WORLD_WEAKEN_CHANGES) != 0) {
+            propose_piece(c);
+        }
+        make_write(c, c->operations[c->operation].large_rows, &body);
         propose(c, COMMAND_WRITE, &body);
         break;
     case IDLE:

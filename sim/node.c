@@ -304,6 +304,7 @@ static void open_member(struct node *n)
         .wal_level = WAL_LEVEL_BYRL,
         .log_keep = w->log_keep,
         .part_size = w->part_size,
+        .cache_size_max = w->cache_size,
         .seed = random_u64(&w->random),
         .weaken = w->weaken,
     };

@@ -104,6 +104,12 @@ unsigned world_weaken_named(const char *name)
         {"answers", WORLD_WEAKEN_ANSWERS},
         {"hangs", WEAKEN_HANGS},
         {"leader-gone", WEAKEN_LEADER_GONE},
+        {"forming", WEAKEN_FORMING},
+        {"promises", WEAKEN_PROMISES},
+        {"told", WEAKEN_TOLD},
+        {"found", WEAKEN_FOUND},
+        {"refusals", WEAKEN_REFUSALS},
+        {"changes", WORLD_WEAKEN_CHANGES},
     };
     for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
         if (strcmp(rules[i].name, name) == 0) {
@@ -121,6 +127,7 @@ struct world *world_create(const struct world_options *options)
     w->random = random_seeded(w->seed * 2654435761U + 17);
     w->verbose = options->verbose;
     w->calm = options->calm;
+    w->cache_size = options->cache_size;
     w->now_us = WORLD_SECOND;
     w->fault_end_us = w->now_us + FAULT_SECONDS * WORLD_SECOND;
     w->end_us = w->fault_end_us + HEAL_SECONDS * WORLD_SECOND;

@@ -100,6 +100,7 @@ struct client;
 /* Rules that the simulated machines and clients break, beside those of
  * node/member_weaken.h that the members break. */
 enum world_weaken {
+    WORLD_WEAKEN_CHANGES = 1U << 26,   /* G2: a large write is sent in two pieces */
     WORLD_WEAKEN_ROLLBACKS = 1U << 27, /* B2: nothing tells a directory from its image */
     WORLD_WEAKEN_WIPES = 1U << 28,     /* B3: a wiped directory keeps its id */
     WORLD_WEAKEN_REPAIR = 1U << 29,    /* C: a log is cut at its first hole, not repaired */
@@ -110,7 +111,8 @@ struct world_options {
     uint64_t seed;
     unsigned weaken; /* rules that every node breaks */
     bool verbose;
-    bool calm; /* no faults but those that the test makes; a network as it should be */
+    bool calm;         /* no faults but those that the test makes; a network as it should be */
+    size_t cache_size; /* of members: applied entries in memory; 0: as in production */
 };
 
 struct world {
@@ -127,6 +129,7 @@ struct world {
     uint64_t trace;    /* a hash of all that happened: the same for the same seed */
     uint64_t log_keep; /* entries kept below a checkpoint */
     size_t part_size;  /* of a piece of a large write; 0: none is that large */
+    size_t cache_size;
     uint64_t chaos_us; /* when the next fault is due */
     struct client *clients;
     struct world_counts counts;

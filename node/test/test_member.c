@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "node/member_weaken.h"
 #include "node/test/solo.h"
+#include "proto/wire.h"
 #include "testkit/fake_disk_damage.h"
 #include "testkit/test.h"
 
@@ -262,6 +263,66 @@ TEST(member, a_checkpoint_that_can_not_be_written_ends_the_node_with_the_reason)
     fake_disk_clear_faults(s.disk);
     EXPECT_ERR(solo_propose(&s, COMMAND_CHECKPOINT, (struct bytes){0}), ERR_DEADLINE);
     EXPECT_ERR(solo_write(&s, 500), ERR_DEADLINE);
+    solo_close(&s);
+}
+
+struct two_requests {
+    struct member_request requests[2];
+    enum err_code codes[2];
+};
+
+static void on_first(struct member_request *r, const struct member_reply *reply)
+{
+    ((struct two_requests *)r)->codes[0] = reply->code;
+}
+
+static void on_second(struct member_request *r, const struct member_reply *reply)
+{
+    struct two_requests *two = (struct two_requests *)(r - 1);
+    two->codes[1] = reply->code;
+}
+
+/* Both are valid when they are asked for, the second one not when it is applied. */
+static void make_one_database_twice(struct solo *s, struct two_requests *two)
+{
+    struct buf body = {0};
+    wire_put_str(&body, 1, "twice");
+    struct command command = {.kind = COMMAND_CREATE_DATABASE, .body = buf_bytes(&body)};
+    *two = (struct two_requests){.requests = {{.done = on_first}, {.done = on_second}}};
+    member_propose(s->member, &command, &two->requests[0]);
+    member_propose(s->member, &command, &two->requests[1]);
+    solo_run(s, 100);
+    buf_deinit(&body);
+}
+
+/* safety.md D4. What was valid when the leader took it can be refused where it is
+ * applied. A node that counts on the first ends, and ends again at each start: on
+ * every node of a cluster, for they all have the entry. */
+TEST(member, what_was_valid_when_it_was_proposed_is_validated_when_it_is_applied)
+{
+    struct solo s;
+    struct two_requests two;
+    solo_open(&s, (struct solo_options){.wal_level = 3});
+    solo_run(&s, 1500);
+    make_one_database_twice(&s, &two);
+    EXPECT_INT(two.codes[0], ERR_OK);
+    EXPECT_INT(two.codes[1], ERR_EXISTS);
+    EXPECT_OK(solo_make_table(&s));
+    solo_close(&s);
+
+    solo_open(&s, (struct solo_options){.wal_level = 3, .weaken = WEAKEN_REFUSALS});
+    solo_run(&s, 1500);
+    for (unsigned starts = 0; starts < 3; starts++) {
+        if (starts == 0) {
+            make_one_database_twice(&s, &two);
+        } else {
+            solo_start(&s);
+            solo_run(&s, 1500);
+        }
+        EXPECT(s.stopped);
+        EXPECT_CONTAINS(s.reason, "was validated and can't be applied");
+        solo_end(&s);
+    }
     solo_close(&s);
 }
 

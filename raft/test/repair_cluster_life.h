@@ -23,7 +23,7 @@ static inline void launch(struct cluster *c, size_t x)
     uint64_t term = 0;
     m->running = true;
     member_calm(m);
-    member_sync(m);
+    member_settle(c, m);
     m->commit = m->lab->snapshot_index;
     m->applied = m->lab->snapshot_index;
     for (uint64_t i = member_base(m) + 1; i <= m->lab->last; i++) {
@@ -48,7 +48,7 @@ static inline void notice(struct cluster *c)
             m->snapshot_best = m->lab->snapshot_index;
         }
         if (m->lab->up && !m->running) {
-            member_sync(m); /* a repair writes durably */
+            member_settle(c, m); /* a repair writes durably */
             if (m->lab->repair == NULL) {
                 c->repairs++;
                 launch(c, x);

@@ -78,6 +78,7 @@ struct cluster {
     uint64_t log_cap;
     bool stubborn; /* old leaders live on; see test_repair_cluster.c */
     bool healing;  /* no more faults: messages arrive at once */
+    bool lazy;     /* what a repair writes counts before it is synced (safety.md C7 taken out) */
     struct member members[CLUSTER_NODES];
     struct cluster_message messages[CLUSTER_MESSAGES];
     size_t message_count;
@@ -150,6 +151,16 @@ static inline void member_sync(struct member *m)
     }
     m->disk_last = m->lab->last;
     m->persisted = member_last(m);
+}
+
+/* What a repair has written is read back from the disk. */
+static inline void member_settle(const struct cluster *c, struct member *m)
+{
+    if (c->lazy) {
+        m->persisted = member_last(m);
+    } else {
+        member_sync(m);
+    }
 }
 
 static inline bool same_entry(struct lab_slot a, struct lab_slot b)

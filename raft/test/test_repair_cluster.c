@@ -311,6 +311,7 @@ struct totals {
     unsigned runs;
     unsigned commits; /* runs with one */
     unsigned repairs;
+    uint64_t states;        /* of the logs of a cluster: one after each step */
     unsigned gone;          /* runs in which a committed entry has no copy left */
     unsigned waits_gone;    /* ... nodes wait for one without a copy */
     unsigned waits_unknown; /* ... only for what lost its identity */
@@ -556,6 +557,11 @@ static void show(const struct cluster *c)
     }
 }
 
+struct manner {
+    bool trace;
+    bool lazy; /* see struct cluster */
+};
+
 /* How often each step is taken in this run; returns the sum. */
 static uint64_t weigh(struct cluster *c, uint64_t of_run[STEP_COUNT])
 {
@@ -572,11 +578,12 @@ static uint64_t weigh(struct cluster *c, uint64_t of_run[STEP_COUNT])
     return sum;
 }
 
-static void play(uint64_t seed, bool trace, struct totals *t)
+static void play(uint64_t seed, struct manner how, struct totals *t)
 {
     struct cluster *c = mem_zalloc(sizeof *c);
     open_cluster(c, seed);
-    c->trace = trace;
+    c->trace = how.trace;
+    c->lazy = how.lazy;
     uint64_t of_run[STEP_COUNT];
     uint64_t sum = weigh(c, of_run);
     uint64_t unknown_of_3 = below(c, 4);
@@ -587,6 +594,7 @@ static void play(uint64_t seed, bool trace, struct totals *t)
             r -= of_run[step++];
         }
         play_step(c, (enum step)step, unknown_of_3);
+        t->states++;
         show(c);
     }
     if (c->failure == NULL) {
@@ -603,7 +611,7 @@ static void play(uint64_t seed, bool trace, struct totals *t)
         t->failure = c->failure;
         t->seed = seed;
     }
-    if (trace && c->failure != NULL) {
+    if (how.trace && c->failure != NULL) {
         printf("  fails: %s (%" PRIu64 ")\n", c->failure, c->failure_index);
     }
     for (size_t i = 0; i < CLUSTER_ECHOES; i++) {
@@ -620,7 +628,11 @@ static uint64_t number_of(const char *name, uint64_t otherwise)
 }
 
 /* Under a sanitizer each takes ten times as long. */
-enum { SEEDS = TEST_SANITIZED ? 4000 : 20000, SEEDS_FULL = TEST_SANITIZED ? 60000 : 400000 };
+enum {
+    SEEDS = TEST_SANITIZED ? 4000 : 20000,
+    SEEDS_FULL = TEST_SANITIZED ? 60000 : 400000,
+    STATES_FULL = 2500000, /* as many as the published model of such a repair was checked in */
+};
 
 static uint64_t seeds_to_play(void)
 {
@@ -641,16 +653,52 @@ TEST(repair_cluster, nothing_committed_is_lost_and_all_that_can_be_is_repaired)
     }
     for (uint64_t seed = one == 0 ? 1 : one; seed <= (one == 0 ? count : one) && t.seed == 0;
          seed++) {
-        play(seed, one != 0, &t);
+        play(seed, (struct manner){.trace = one != 0}, &t);
     }
     repair_weakness = WEAK_COUNT;
-    printf("%u runs, %u with a commit, %u repairs, a committed entry gone in %u, waiting for "
-           "what is gone in %u, for lost identities in %u\n",
-           t.runs, t.commits, t.repairs, t.gone, t.waits_gone, t.waits_unknown);
+    printf("%u runs, %" PRIu64 " states, %u with a commit, %u repairs, a committed entry gone in "
+           "%u, waiting for what is gone in %u, for lost identities in %u\n",
+           t.runs, t.states, t.commits, t.repairs, t.gone, t.waits_gone, t.waits_unknown);
     if (t.seed != 0) {
         printf("%s: TIDEMARK_SEED=%" PRIu64 " test_repair_cluster\n", t.failure, t.seed);
     }
     EXPECT_UINT(t.seed, 0);
     EXPECT(t.commits > t.runs / 2 || one != 0);
     EXPECT(t.repairs > t.runs / 2 || one != 0);
+    EXPECT(t.states > STATES_FULL || count < SEEDS_FULL || one != 0);
+}
+
+/* ---- the same without a rule: it must fail, and soon ---- */
+
+/* The runs until one fails; 0: none of 'limit' does. */
+static uint64_t runs_until_failure(enum repair_weakness weakness, struct manner how, uint64_t limit)
+{
+    struct totals t = {0};
+    repair_weakness = weakness;
+    for (uint64_t seed = 1; seed <= limit && t.seed == 0; seed++) {
+        play(seed, how, &t);
+    }
+    repair_weakness = WEAK_COUNT;
+    if (t.seed != 0) {
+        printf("(run %" PRIu64 ": %s) ", t.seed, t.failure);
+    }
+    return t.seed;
+}
+
+/* C2.3. */
+TEST(repair_cluster, a_quorum_that_is_lower_by_one_is_caught_at_once)
+{
+    EXPECT(runs_until_failure(WEAK_C23_COUNT, (struct manner){0}, 200) != 0);
+    EXPECT(runs_until_failure(WEAK_C23_DAMAGED, (struct manner){0}, 1000) != 0);
+}
+
+/* C7. A power failure takes what a repair has written, after others counted on it. */
+TEST(repair_cluster, what_a_repair_writes_counts_only_when_it_is_synced)
+{
+    EXPECT(runs_until_failure(WEAK_COUNT, (struct manner){.lazy = true}, 2000) != 0);
+}
+
+TEST(repair_cluster, a_term_is_durable_before_a_drop_that_relies_on_it)
+{
+    EXPECT(runs_until_failure(WEAK_DROP_TERM, (struct manner){0}, 200) != 0);
 }

@@ -107,6 +107,11 @@ TEST(safety_rules, g1_a_request_that_comes_again_takes_effect_once)
     }
 }
 
+TEST(safety_rules, g2_a_large_change_takes_effect_wholly_or_not_at_all)
+{
+    expect_needed(WORLD_WEAKEN_CHANGES, 1, 10, "rows that write");
+}
+
 /* --- scenes: faults chosen by hand, clients that write all the time --- */
 
 static struct world *open_scene(const struct world_options *options)
@@ -176,6 +181,8 @@ static void play_vote(const struct world_options *options)
     world_destroy(w);
 }
 
+enum { BACK = 8000 }; /* bytes: far enough from the end of a log to be committed */
+
 /* The newest segment of its Raft log, and where the records in it end. */
 static uint64_t find_end(struct node *n, char path[IO_PATH_MAX])
 {
@@ -206,29 +213,113 @@ static uint64_t find_end(struct node *n, char path[IO_PATH_MAX])
     return end;
 }
 
+/* Damages an entry that this node acknowledged, and that is not in its newest BACK bytes. */
+static void damage_before_end(struct node *n)
+{
+    char path[IO_PATH_MAX];
+    uint64_t end = find_end(n, path);
+    fake_disk_flip_bit(n->disk, path, end - BACK, 3);
+    n->damaged = true;
+}
+
+/* Until a node's newest segment holds so much that all of the damage is in what was
+ * written in this scene. */
+static void wait_for_bytes(struct world *w, struct node *n)
+{
+    char path[IO_PATH_MAX];
+    while (find_end(n, path) < wal_segment_records_at(WORLD_SEGMENT_SIZE) + 2 * BACK) {
+        world_run_for(w, 10 * WORLD_MS); /* a new segment has just begun */
+    }
+}
+
 /* C is down while A and B acknowledge rows; B's log is damaged among them. Then
  * A is down, and B must not go on with C, which never had them. */
 static void play_hole(const struct world_options *options)
 {
-    enum { BACK = 8000 }; /* bytes: far enough from the end to be committed */
     struct world *w = open_scene(options);
+    struct node *others[2];
+    struct node *a = wait_for_leader(w, others);
+    struct node *b = others[0];
+    node_crash(others[1], true);
+    world_run_for(w, WORLD_SECOND);
+    wait_for_bytes(w, b);
+    node_crash(b, false);
+    damage_before_end(b);
+    node_crash(a, false);
+    node_start(b);
+    node_start(others[1]);
+    world_run_for(w, 5 * WORLD_SECOND);
+    node_start(a);
+    world_run(w);
+    world_destroy(w);
+}
+
+/* C is down while the leader A and B acknowledge rows. A's log is damaged among them
+ * while it runs, and C comes back, so that A finds it. A bit later B's log is damaged
+ * in the same entry: nobody has it if A has only logged what it found. */
+static void play_found(const struct world_options *options)
+{
+    enum { AROUND = 2000 }; /* bytes: the same entries stand about as far from each log's end */
+    struct world_options small = *options;
+    small.cache_size = 1; /* what C lacks is read from disk */
+    struct world *w = open_scene(&small);
     struct node *others[2];
     struct node *a = wait_for_leader(w, others);
     struct node *b = others[0];
     char path[IO_PATH_MAX];
     node_crash(others[1], true);
     world_run_for(w, WORLD_SECOND);
-    while (find_end(b, path) < wal_segment_records_at(WORLD_SEGMENT_SIZE) + 2 * BACK) {
-        world_run_for(w, 10 * WORLD_MS); /* a new segment has just begun */
-    }
-    node_crash(b, false);
-    fake_disk_flip_bit(b->disk, path, find_end(b, path) - BACK, 3);
-    b->damaged = true;
-    node_crash(a, false);
-    node_start(b);
+    wait_for_bytes(w, a);
+    wait_for_bytes(w, b);
+    uint64_t end = find_end(b, path);
+    damage_before_end(a);
     node_start(others[1]);
-    world_run_for(w, 5 * WORLD_SECOND);
-    node_start(a);
+    world_run_for(w, WORLD_SECOND);
+    node_crash(b, false);
+    fake_disk_garbage(b->disk, path, end - BACK - AROUND, 2 * AROUND, &w->random);
+    b->damaged = true;
+    node_start(b);
+    world_run(w);
+    world_destroy(w);
+}
+
+/* What was seen of a cluster that may be abandoned: nobody was told of anything. */
+static void forget_cluster(struct world *w)
+{
+    w->leader_of_term_count = 0;
+    w->applied_count = 0;
+    w->manifest_of_index_count = 0;
+    w->cut_max = 0;
+    for (size_t i = 0; i < w->node_count; i++) {
+        w->nodes[i].checkpoint_index = 0;
+    }
+}
+
+/* A has founded, C has not adopted and is down. A and B lose their disks: all are
+ * empty then, and found again. */
+static void play_forming(const struct world_options *options)
+{
+    struct world_options calm = *options;
+    calm.calm = true;
+    struct world *w = world_create(&calm);
+    struct node *a = &w->nodes[0];
+    struct node *b = &w->nodes[1];
+    struct node *c = &w->nodes[2];
+    while (a->member == NULL || member_status(a->member).cluster_id == 0) {
+        world_run_for(w, 10);
+    }
+    CHECK(member_status(c->member).cluster_id == 0);
+    node_crash(c, true);
+    world_run_for(w, 4 * WORLD_SECOND);
+    CHECK((w->counts.acked_writes > 0) == ((w->weaken & WEAKEN_FORMING) != 0));
+    node_crash(a, false);
+    node_crash(b, false);
+    node_wipe(a);
+    node_wipe(b);
+    forget_cluster(w);
+    for (size_t i = 0; i < w->node_count; i++) {
+        node_start(&w->nodes[i]);
+    }
     world_run(w);
     world_destroy(w);
 }
@@ -305,6 +396,17 @@ TEST(safety_rules, b2_a_directory_that_went_back_in_time_is_refused)
 TEST(safety_rules, b3_a_wiped_directory_does_not_keep_its_id)
 {
     expect_needed_in(play_wipe, WORLD_WEAKEN_WIPES, "applied entry");
+}
+
+TEST(safety_rules, b4_clients_are_served_when_all_founders_have_adopted)
+{
+    /* The table that they made is gone. */
+    expect_needed_in(play_forming, WEAKEN_FORMING, "was refused: NOT_FOUND");
+}
+
+TEST(safety_rules, c6_a_leader_that_finds_damage_stops_and_repairs_it)
+{
+    expect_needed_in(play_found, WEAKEN_FOUND, "not converged");
 }
 
 TEST(safety_rules, c_a_node_with_a_hole_repairs_it_before_it_takes_part)
