@@ -17,7 +17,7 @@
 #include "io/io.h"
 
 enum {
-    WAL_READER_WINDOW_SIZE = 1024 * 1024,
+    WAL_READER_WINDOW_SIZE = 256 * 1024,
     WAL_READER_SPAN_MAX = 64 * 1024, /* of one wal_reader_at() */
     WAL_READER_POISON = 0xdb
 };

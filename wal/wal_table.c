@@ -175,6 +175,9 @@ size_t wal_table_seek(const struct wal_table *t, uint64_t index)
         uint64_t position = index - t->cut - 1;
         return position < t->count ? (size_t)position : t->count;
     }
+    if (index > t->last) {
+        return t->count; /* of a log that only grows, the usual question */
+    }
     size_t low = 0;
     size_t high = t->count;
     while (low < high) {
