@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tidemark status */
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/check.h"
 #include "cli/commands.h"
 #include "cli/time_text.h"
 #include "proto/tidemark/v1/admin.pb-c.h"
+#include "wal/wal.h"
 
 enum { WATCH_MS = 1000 };
 
@@ -245,6 +247,24 @@ static const char *checkpoint_time(const Tidemark__V1__NodeStatusResponse *n,
     return known ? time_text_print(n->last_checkpoint->time_ms, 3, dst) : dst;
 }
 
+/* What 99 of 100 calls took less than, in microseconds. */
+static void put_slow(struct record_writer *w, const Tidemark__V1__LogLatency *l)
+{
+    uint64_t left = l == NULL ? 0 : l->count;
+    if (left == 0) {
+        record_null(w);
+        return;
+    }
+    uint64_t slow = left / 100; /* how many may take longer */
+    size_t i = 0;
+    while (i + 1 < l->n_buckets && i + 1 < WAL_LATENCY_BUCKETS && left - l->buckets[i] > slow &&
+           l->buckets[i] <= left) {
+        left -= l->buckets[i];
+        i++;
+    }
+    record_uint(w, i + 1 < WAL_LATENCY_BUCKETS ? UINT64_C(1) << i : l->us_max);
+}
+
 static void put_log(struct record_writer *w, const Tidemark__V1__NodeStatusResponse *n,
                     const Tidemark__V1__LogStatus *log)
 {
@@ -269,6 +289,11 @@ static void put_log(struct record_writer *w, const Tidemark__V1__NodeStatusRespo
         record_uint(w, n->last_checkpoint->bytes);
     }
     record_str(w, text_or_empty(log->retained_by));
+    record_uint(w, log->write == NULL ? 0 : log->write->count);
+    put_slow(w, log->write);
+    record_uint(w, log->buffers_full);
+    record_uint(w, log->syncs);
+    put_slow(w, log->sync);
 }
 
 static void put_logs(struct cli *cli, Tidemark__V1__NodeStatusResponse *const *nodes, size_t count)
@@ -289,6 +314,11 @@ static void put_logs(struct cli *cli, Tidemark__V1__NodeStatusResponse *const *n
         "checkpoint_ms",
         "checkpoint_bytes",
         "retained_by",
+        "writes",
+        "write_us_p99",
+        "buffers_full",
+        "syncs",
+        "sync_us_p99",
     };
     struct record_writer *w = cli_list(cli, "logs", columns, sizeof columns / sizeof columns[0]);
     for (size_t i = 0; i < count; i++) {
@@ -306,6 +336,29 @@ static void put_id(struct json_writer *j, const char *key, uint64_t id)
     char text[17];
     (void)snprintf(text, sizeof text, "%016" PRIx64, id);
     json_put_str(j, key, text);
+}
+
+static void put_json_latency(struct json_writer *j, const char *key,
+                             const Tidemark__V1__LogLatency *l)
+{
+    json_key(j, key);
+    if (l == NULL) { /* an older node */
+        json_null(j);
+        return;
+    }
+    json_begin_object(j);
+    json_put_uint(j, "count", l->count);
+    json_put_uint(j, "us", l->us);
+    json_put_uint(j, "us_max", l->us_max);
+    json_key(j, "below_us"); /* a count for each power of two */
+    json_begin_object(j);
+    for (size_t i = 0; i < l->n_buckets && i < WAL_LATENCY_BUCKETS; i++) {
+        char below[24];
+        (void)snprintf(below, sizeof below, "%" PRIu64, UINT64_C(1) << i);
+        json_put_uint(j, i + 1 < WAL_LATENCY_BUCKETS ? below : "more", l->buckets[i]);
+    }
+    json_end(j);
+    json_end(j);
 }
 
 static void put_json_log(struct json_writer *j, const Tidemark__V1__LogStatus *log)
@@ -333,6 +386,11 @@ static void put_json_log(struct json_writer *j, const Tidemark__V1__LogStatus *l
     json_put_uint(j, "segments_recycled", log->segments_recycled);
     json_put_uint(j, "segment_size", log->segment_size);
     json_put_str(j, "retained_by", text_or_empty(log->retained_by));
+    json_put_uint(j, "records", log->records);
+    json_put_uint(j, "bytes", log->bytes);
+    json_put_uint(j, "buffers_full", log->buffers_full);
+    put_json_latency(j, "write", log->write);
+    put_json_latency(j, "sync", log->sync);
     json_end(j);
 }
 

@@ -144,8 +144,7 @@ enum err_code file_read_exact(struct file *f, uint64_t offset, void *dst, size_t
     return ERR_OK;
 }
 
-enum err_code file_write_at(struct file *f, uint64_t offset, const struct bytes *parts,
-                            size_t count, struct err *e)
+static void check_parts(uint64_t offset, const struct bytes *parts, size_t count)
 {
     CHECK(count <= LIMIT_WRITE_PARTS_MAX);
     uint64_t end = offset;
@@ -154,12 +153,35 @@ enum err_code file_write_at(struct file *f, uint64_t offset, const struct bytes 
         CHECK(parts[i].size <= INT64_MAX - end);
         end += parts[i].size;
     }
+}
+
+enum err_code file_write_at(struct file *f, uint64_t offset, const struct bytes *parts,
+                            size_t count, struct err *e)
+{
+    check_parts(offset, parts, count);
     return f->ops->write_at(f, offset, parts, count, e);
 }
 
 enum err_code file_sync(struct file *f, struct err *e)
 {
     return f->ops->sync(f, e);
+}
+
+enum err_code file_sync_as(struct file *f, enum file_sync_kind kind, struct err *e)
+{
+    return kind == FILE_SYNC_ALL && f->ops->sync_all != NULL ? f->ops->sync_all(f, e)
+                                                             : f->ops->sync(f, e);
+}
+
+enum err_code file_write_through(struct file *f, uint64_t offset, const struct bytes *parts,
+                                 size_t count, enum file_sync_kind kind, struct err *e)
+{
+    check_parts(offset, parts, count);
+    if (f->ops->write_through != NULL) {
+        return f->ops->write_through(f, offset, parts, count, kind, e);
+    }
+    enum err_code code = f->ops->write_at(f, offset, parts, count, e);
+    return code == ERR_OK ? file_sync_as(f, kind, e) : code;
 }
 
 enum err_code file_size(struct file *f, uint64_t *size, struct err *e)

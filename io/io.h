@@ -38,6 +38,10 @@ struct io_name {
     bool is_dir;
 };
 
+/* What a sync covers: the bytes and what it takes to read them (fdatasync), or the
+ * times of the file too (fsync). */
+enum file_sync_kind { FILE_SYNC_DATA, FILE_SYNC_ALL };
+
 struct file_ops {
     enum err_code (*read_at)(struct file *f, uint64_t offset, void *dst, size_t size, size_t *got,
                              struct err *e);
@@ -47,6 +51,10 @@ struct file_ops {
     enum err_code (*size)(struct file *f, uint64_t *size, struct err *e);
     enum err_code (*resize)(struct file *f, uint64_t size, struct err *e);
     void (*close)(struct file *f);
+    /* NULL: 'sync' does it as well; 'write_at', then a sync. */
+    enum err_code (*sync_all)(struct file *f, struct err *e);
+    enum err_code (*write_through)(struct file *f, uint64_t offset, const struct bytes *parts,
+                                   size_t count, enum file_sync_kind kind, struct err *e);
 };
 
 /* An implementation embeds this first. */
@@ -124,6 +132,13 @@ MUST_CHECK enum err_code file_write_at(struct file *f, uint64_t offset, const st
                                        size_t count, struct err *e);
 /* Durable with its size (fdatasync). */
 MUST_CHECK enum err_code file_sync(struct file *f, struct err *e);
+MUST_CHECK enum err_code file_sync_as(struct file *f, enum file_sync_kind kind, struct err *e);
+/* As file_write_at(), and these bytes are durable on return, as if the file had been
+ * opened with O_DSYNC or O_SYNC; what was written before may be or not. An error is
+ * one of a sync. */
+MUST_CHECK enum err_code file_write_through(struct file *f, uint64_t offset,
+                                            const struct bytes *parts, size_t count,
+                                            enum file_sync_kind kind, struct err *e);
 MUST_CHECK enum err_code file_size(struct file *f, uint64_t *size, struct err *e);
 /* Cuts, or extends with zeros (sparse). */
 MUST_CHECK enum err_code file_resize(struct file *f, uint64_t size, struct err *e);

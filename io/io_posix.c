@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* NOLINT(bugprone-reserved-identifier): pwritev, F_OFD_SETLK */
+#define _GNU_SOURCE /* NOLINT(bugprone-reserved-identifier): pwritev2, F_OFD_SETLK */
 #endif
 #include "io/io_posix.h"
 
@@ -21,7 +21,7 @@
 #include "base/mem.h"
 
 enum {
-    WRITE_PARTS = 64, /* parts for one pwritev() */
+    WRITE_PARTS = 64, /* parts for one pwritev2() */
     ERRNO_TEXT_SIZE = 128,
     US_PER_S = 1000000,
     NS_PER_US = 1000,
@@ -121,14 +121,15 @@ static size_t advance(struct iovec *vector, size_t count, size_t done)
     return count - gone;
 }
 
+/* 'how': 0, RWF_DSYNC or RWF_SYNC. */
 static enum err_code write_vector(struct posix_file *p, uint64_t *offset, struct iovec *vector,
-                                  size_t count, struct err *e)
+                                  size_t count, int how, struct err *e)
 {
     count = advance(vector, count, 0); /* empty parts in front */
     while (count > 0) {
-        ssize_t n = pwritev(p->fd, vector, (int)count, (off_t)*offset);
-        if (n < 0 && errno == EINTR) {
-            continue;
+        ssize_t n = pwritev2(p->fd, vector, (int)count, (off_t)*offset, how);
+        if (n < 0 && errno == EINTR && how == 0) {
+            continue; /* one that syncs is not retried, see posix_sync() */
         }
         if (n == 0) {
             errno = EIO; /* no progress and no reason: never again without end */
@@ -142,8 +143,8 @@ static enum err_code write_vector(struct posix_file *p, uint64_t *offset, struct
     return ERR_OK;
 }
 
-static enum err_code posix_write_at(struct file *f, uint64_t offset, const struct bytes *parts,
-                                    size_t count, struct err *e)
+static enum err_code write_parts(struct file *f, uint64_t offset, const struct bytes *parts,
+                                 size_t count, int how, struct err *e)
 {
     struct iovec vector[WRITE_PARTS];
     for (size_t first = 0; first < count; first += WRITE_PARTS) {
@@ -152,12 +153,24 @@ static enum err_code posix_write_at(struct file *f, uint64_t offset, const struc
             struct bytes part = parts[first + i];
             vector[i] = (struct iovec){(void *)(uintptr_t)part.data, part.size};
         }
-        enum err_code code = write_vector(posix_file(f), &offset, vector, n, e);
+        enum err_code code = write_vector(posix_file(f), &offset, vector, n, how, e);
         if (code != ERR_OK) {
             return code;
         }
     }
     return ERR_OK;
+}
+
+static enum err_code posix_write_at(struct file *f, uint64_t offset, const struct bytes *parts,
+                                    size_t count, struct err *e)
+{
+    return write_parts(f, offset, parts, count, 0, e);
+}
+
+static enum err_code posix_write_through(struct file *f, uint64_t offset, const struct bytes *parts,
+                                         size_t count, enum file_sync_kind kind, struct err *e)
+{
+    return write_parts(f, offset, parts, count, kind == FILE_SYNC_ALL ? RWF_SYNC : RWF_DSYNC, e);
 }
 
 /* Not retried, not even after EINTR: a second call may report success for
@@ -166,6 +179,12 @@ static enum err_code posix_sync(struct file *f, struct err *e)
 {
     struct posix_file *p = posix_file(f);
     return fdatasync(p->fd) == 0 ? ERR_OK : fail(e, p->path, "fdatasync");
+}
+
+static enum err_code posix_sync_all(struct file *f, struct err *e)
+{
+    struct posix_file *p = posix_file(f);
+    return fsync(p->fd) == 0 ? ERR_OK : fail(e, p->path, "fsync");
 }
 
 static enum err_code posix_size(struct file *f, uint64_t *size, struct err *e)
@@ -205,6 +224,8 @@ static const struct file_ops posix_file_ops = {
     .size = posix_size,
     .resize = posix_resize,
     .close = posix_close,
+    .sync_all = posix_sync_all,
+    .write_through = posix_write_through,
 };
 
 static struct file *file_of_fd(int fd, const char *path)

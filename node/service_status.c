@@ -117,6 +117,24 @@ static const char *kind_of(const struct configuration *c, uint64_t id)
     return s == NULL ? "" : names[s->role];
 }
 
+static void put_latency(struct buf *out, uint32_t field, const struct wal_latency *l)
+{
+    size_t count = WAL_LATENCY_BUCKETS;
+    while (count > 0 && l->buckets[count - 1] == 0) {
+        count--;
+    }
+    size_t mark = wire_begin(out, field);
+    wire_put_uint(out, 1, l->count);
+    wire_put_uint(out, 2, l->us);
+    wire_put_uint(out, 3, l->us_max);
+    size_t buckets = wire_begin(out, 4);
+    for (size_t i = 0; i < count; i++) {
+        buf_put_varint(out, l->buckets[i]);
+    }
+    wire_end(out, buckets);
+    wire_end(out, mark);
+}
+
 static void put_log(struct buf *out, const char *name, const struct log_figures *f,
                     const struct member_status *s, const struct wal_report *report)
 {
@@ -138,8 +156,8 @@ static void put_log(struct buf *out, const char *name, const struct log_figures 
     if (raft && s->state == MEMBER_REPAIRING) {
         wire_put_str(out, 13, s->message);
     }
-    wire_put_uint(out, 14, f->stats.syncs);
-    wire_put_uint(out, 15, f->stats.sync_us_max);
+    wire_put_uint(out, 14, f->stats.syncs.count);
+    wire_put_uint(out, 15, f->stats.syncs.us_max);
     wire_put_str(out, 16, wal_lsn_text(f->position.lsn, lsn));
     wire_put_uint(out, 17, s->checkpoint_index);
     wire_put_uint(out, 18, f->position.segments_current);
@@ -147,6 +165,11 @@ static void put_log(struct buf *out, const char *name, const struct log_figures 
     wire_put_uint(out, 20, f->position.segments_recycled);
     wire_put_uint(out, 21, f->segment_size);
     wire_put_str(out, 22, raft && f->index_first <= s->checkpoint_index ? s->raft_retained_by : "");
+    wire_put_uint(out, 23, f->stats.records);
+    wire_put_uint(out, 24, f->stats.bytes);
+    wire_put_uint(out, 25, f->stats.buffers_full);
+    put_latency(out, 26, &f->stats.writes);
+    put_latency(out, 27, &f->stats.syncs);
     wire_end(out, mark);
 }
 

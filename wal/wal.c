@@ -138,6 +138,8 @@ static struct wal *make(const struct wal_options *o)
         .timeline = o->timeline,
         .extent_changed = o->extent_changed,
         .context = o->context,
+        .sync_method = o->sync_method,
+        .buffer_size = o->buffer_size,
     };
     wal_writer_init(&w->writer);
     return w;
@@ -374,6 +376,9 @@ enum err_code wal_append(struct wal *w, const struct wal_entry *entries, size_t 
     w->appends++;
     w->written = true;
     take_entries(w, drafts, count);
+    if (wal_lsn_durable(w) == wal_lsn_end(w)) {
+        w->index_durable = w->table.last; /* it was written through */
+    }
     check_invariants(w);
     return ERR_OK;
 }
@@ -424,6 +429,25 @@ enum err_code wal_sync(struct wal *w, struct err *e)
     return ERR_OK;
 }
 
+enum err_code wal_set_sync_method(struct wal *w, enum wal_sync_method method, struct err *e)
+{
+    CHECK(w != NULL);
+    CHECK(method <= WAL_OPEN_SYNC);
+    enum err_code code = wal_writer_set_sync_method(&w->writer, method, e);
+    if (code != ERR_OK) {
+        return err_wrap(e, "log %s", w->dir);
+    }
+    w->index_durable = w->table.last;
+    return ERR_OK;
+}
+
+void wal_set_buffer_size(struct wal *w, size_t size)
+{
+    CHECK(w != NULL);
+    CHECK(w->set.count > 0);
+    w->writer.buffer_size = size;
+}
+
 enum err_code wal_mark(struct wal *w, uint64_t commit, struct err *e)
 {
     CHECK(w != NULL);
@@ -447,10 +471,7 @@ enum err_code wal_mark(struct wal *w, uint64_t commit, struct err *e)
     raise_commit(w, commit);
     code = wal_writer_append(&w->writer, &mark, 1, e);
     if (code == ERR_OK) {
-        code = wal_writer_write_identifiers(&w->writer, e);
-    }
-    if (code == ERR_OK) {
-        code = wal_sync(w, e);
+        code = wal_writer_sync_identifiers(&w->writer, e);
     }
     w->written = code != ERR_OK;
     return code;
@@ -613,9 +634,9 @@ struct wal_stats wal_stats(const struct wal *w)
         .appends = w->appends,
         .records = w->writer.records,
         .bytes = w->writer.bytes,
+        .buffers_full = w->writer.buffers_full,
+        .writes = w->writer.writes,
         .syncs = w->writer.syncs,
-        .syncs_us = w->writer.syncs_us,
-        .sync_us_max = w->writer.sync_us_max,
         .holes_found = w->holes_found,
         .holes_filled = w->holes_filled,
         .holes_dropped = w->holes_dropped,

@@ -69,6 +69,16 @@ enum wal_recovery_mode {
     WAL_SKIP_ANY_CORRUPTED_RECORDS = 3,
 };
 
+/* How the records of a log become durable, by PostgreSQL's names for it. The open_
+ * methods write each record through, so that wal_sync() finds nothing to do: for
+ * a log whose every append is synced. */
+enum wal_sync_method {
+    WAL_FDATASYNC = 0, /* default */
+    WAL_FSYNC = 1,
+    WAL_OPEN_DATASYNC = 2,
+    WAL_OPEN_SYNC = 3,
+};
+
 struct wal_options {
     struct io *io;
     const struct log *log; /* may be NULL */
@@ -83,6 +93,8 @@ struct wal_options {
     bool fresh;                    /* the directory has never held a log: 'extent' is ignored */
     struct wal_extent extent;      /* the last one that extent_changed() made durable */
     unsigned recycle_segments_max; /* cut segments kept, zeroed, for new use */
+    enum wal_sync_method sync_method;
+    size_t buffer_size; /* bytes gathered into one write, a larger record alone; 0: no limit */
 
     /* Makes the new extent durable before it returns; called by wal_open(),
      * at a segment change and by a cut, on the log's thread (safety.md A3, A7). */
@@ -178,6 +190,10 @@ MUST_CHECK enum err_code wal_append(struct wal *w, const struct wal_entry *entri
 /* Entries of index >= 'index' are gone, without a successor (a DROP record). */
 MUST_CHECK enum err_code wal_drop(struct wal *w, uint64_t index, uint64_t commit, struct err *e);
 MUST_CHECK enum err_code wal_sync(struct wal *w, struct err *e);
+/* From now on. What was written before is synced first. */
+MUST_CHECK enum err_code wal_set_sync_method(struct wal *w, enum wal_sync_method method,
+                                             struct err *e);
+void wal_set_buffer_size(struct wal *w, size_t size);
 /* To be called when the log was written to and then idle for 50 ms: identifier
  * page and a MARK record that states the durable position; synced. No-op when nothing was
  * written since the last one. */
@@ -220,8 +236,22 @@ const char *wal_lsn_text(uint64_t lsn, char dst[WAL_LSN_TEXT_SIZE]);
 
 /* --- counters, for status and metrics --- */
 
+/* How long calls took. buckets[i]: how many took less than 2^i microseconds and no
+ * less than half of that; the last one: all that took longer. */
+enum { WAL_LATENCY_BUCKETS = 24 };
+
+struct wal_latency {
+    uint64_t count;
+    uint64_t us;
+    uint64_t us_max;
+    uint64_t buckets[WAL_LATENCY_BUCKETS];
+};
+
 struct wal_stats {
-    uint64_t appends, records, bytes, syncs, syncs_us, sync_us_max;
+    uint64_t appends, records, bytes;
+    uint64_t buffers_full;     /* writes that were made because the buffer was full */
+    struct wal_latency writes; /* of records; with an open_ method the sync is in it */
+    struct wal_latency syncs;
     uint64_t holes_found, holes_filled, holes_dropped;
     unsigned segments, segments_recycled;
 };

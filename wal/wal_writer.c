@@ -244,6 +244,32 @@ static enum err_code begin_segment(struct wal_writer *w, uint64_t number,
     return ERR_OK;
 }
 
+static void note_latency(struct wal_latency *l, uint64_t us)
+{
+    CHECK(l != NULL);
+    size_t bucket = 0;
+    while (bucket + 1 < WAL_LATENCY_BUCKETS && us >= UINT64_C(1) << bucket) {
+        bucket++;
+    }
+    l->buckets[bucket]++;
+    l->count++;
+    l->us += us;
+    l->us_max = us > l->us_max ? us : l->us_max;
+}
+
+static bool writes_through(const struct wal_writer *w)
+{
+    CHECK(w->sync_method <= WAL_OPEN_SYNC);
+    return w->sync_method == WAL_OPEN_DATASYNC || w->sync_method == WAL_OPEN_SYNC;
+}
+
+static enum file_sync_kind sync_kind(const struct wal_writer *w)
+{
+    CHECK(w->sync_method <= WAL_OPEN_SYNC);
+    return w->sync_method == WAL_FSYNC || w->sync_method == WAL_OPEN_SYNC ? FILE_SYNC_ALL
+                                                                          : FILE_SYNC_DATA;
+}
+
 static enum err_code timed_sync(struct wal_writer *w, struct err *e)
 {
     CHECK(!w->sealed);
@@ -251,13 +277,10 @@ static enum err_code timed_sync(struct wal_writer *w, struct err *e)
     struct file *file;
     uint64_t start = io_monotonic_us(w->io);
     if (wal_set_file(w->set, wal_set_last(w->set), &file, e) != ERR_OK ||
-        file_sync(file, e) != ERR_OK) {
+        file_sync_as(file, sync_kind(w), e) != ERR_OK) {
         return broken(w, e);
     }
-    uint64_t took = io_monotonic_us(w->io) - start;
-    w->syncs++;
-    w->syncs_us += took;
-    w->sync_us_max = took > w->sync_us_max ? took : w->sync_us_max;
+    note_latency(&w->syncs, io_monotonic_us(w->io) - start);
     w->lsn_durable = wal_writer_lsn_end(w);
     return ERR_OK;
 }
@@ -434,20 +457,45 @@ static void gather_record(struct gather *g, const struct wal_draft *d)
 }
 
 /* How many of the drafts go into this segment with one write. */
-static size_t run_length(const struct wal_writer *w, const struct wal_draft *drafts, size_t count)
+static size_t run_length(struct wal_writer *w, const struct wal_draft *drafts, size_t count)
 {
     CHECK(!w->sealed);
     CHECK(w->offset <= w->layout.segment_size);
     uint64_t offset = w->offset;
     size_t parts = 0;
-    size_t n = 0;
-    while (n < count && parts < PARTS_MAX &&
-           fits(w, offset, w->identifiers + (uint32_t)n, draft_span(&drafts[n]))) {
-        offset += draft_span(&drafts[n]);
+    for (size_t n = 0; n < count; n++) {
+        uint64_t span = draft_span(&drafts[n]);
+        if (!fits(w, offset, w->identifiers + (uint32_t)n, span)) {
+            return n;
+        }
+        if (n > 0 && (parts >= PARTS_MAX ||
+                      (w->buffer_size != 0 && offset + span - w->offset > w->buffer_size))) {
+            w->buffers_full++;
+            return n;
+        }
+        offset += span;
         parts += 2;
-        n++;
     }
-    return n;
+    return count;
+}
+
+static enum err_code write_parts(struct wal_writer *w, size_t count, struct err *e)
+{
+    CHECK(count > 0);
+    CHECK(w->lsn_durable <= wal_writer_lsn_end(w));
+    struct file *file;
+    if (wal_set_file(w->set, wal_set_last(w->set), &file, e) != ERR_OK) {
+        return broken(w, e);
+    }
+    uint64_t start = io_monotonic_us(w->io);
+    enum err_code code = writes_through(w)
+                             ? file_write_through(file, w->offset, w->parts, count, sync_kind(w), e)
+                             : file_write_at(file, w->offset, w->parts, count, e);
+    if (code != ERR_OK) {
+        return broken(w, e);
+    }
+    note_latency(&w->writes, io_monotonic_us(w->io) - start);
+    return ERR_OK;
 }
 
 static enum err_code write_run(struct wal_writer *w, struct wal_draft *drafts, size_t count,
@@ -474,14 +522,16 @@ static enum err_code write_run(struct wal_writer *w, struct wal_draft *drafts, s
     gather_piece(&g);
     CHECK(w->encoded.data == before);
 
-    struct file *file;
-    if (wal_set_file(w->set, segment, &file, e) != ERR_OK ||
-        file_write_at(file, w->offset, w->parts, g.count, e) != ERR_OK) {
-        return broken(w, e);
+    if (write_parts(w, g.count, e) != ERR_OK) {
+        return ERR_IO;
     }
     w->records += count;
     w->bytes += offset - w->offset;
+    bool through = writes_through(w) && w->lsn_durable == wal_writer_lsn_end(w);
     w->offset = offset;
+    if (through) {
+        w->lsn_durable = wal_writer_lsn_end(w); /* and everything before it was */
+    }
     uint32_t seed = wal_identifier_seed(segment, w->layout.log_key);
     for (size_t i = 0; i < count; i++) {
         follow(w, &drafts[i].record);
@@ -524,4 +574,24 @@ enum err_code wal_writer_sync(struct wal_writer *w, struct err *e)
         return ERR_OK;
     }
     return timed_sync(w, e);
+}
+
+enum err_code wal_writer_sync_identifiers(struct wal_writer *w, struct err *e)
+{
+    CHECK(w->set->count > 0);
+    CHECK(!w->sealed);
+    enum err_code code = wal_writer_write_identifiers(w, e);
+    return code == ERR_OK ? timed_sync(w, e) : code;
+}
+
+enum err_code wal_writer_set_sync_method(struct wal_writer *w, enum wal_sync_method method,
+                                         struct err *e)
+{
+    CHECK(method <= WAL_OPEN_SYNC);
+    CHECK(w->set->count > 0);
+    enum err_code code = wal_writer_sync(w, e);
+    if (code == ERR_OK) {
+        w->sync_method = method;
+    }
+    return code;
 }

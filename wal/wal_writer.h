@@ -65,7 +65,11 @@ struct wal_writer {
     struct bytes *parts;
     size_t parts_capacity;
 
-    uint64_t records, bytes, syncs, syncs_us, sync_us_max;
+    enum wal_sync_method sync_method;
+    size_t buffer_size; /* bytes of one write; 0: no limit */
+
+    uint64_t records, bytes, buffers_full;
+    struct wal_latency writes, syncs;
 };
 
 void wal_writer_init(struct wal_writer *w);
@@ -82,8 +86,14 @@ MUST_CHECK enum err_code wal_writer_reserve(struct wal_writer *w, const struct w
 MUST_CHECK enum err_code wal_writer_append(struct wal_writer *w, struct wal_draft *drafts,
                                            size_t count, struct err *e);
 MUST_CHECK enum err_code wal_writer_sync(struct wal_writer *w, struct err *e);
+/* Syncs what was written in the old way first. */
+MUST_CHECK enum err_code wal_writer_set_sync_method(struct wal_writer *w,
+                                                    enum wal_sync_method method, struct err *e);
 /* Writes the page that is being filled; not synced. */
 MUST_CHECK enum err_code wal_writer_write_identifiers(struct wal_writer *w, struct err *e);
+/* Writes it and syncs the segment, also when its records were written through: pages
+ * never are. */
+MUST_CHECK enum err_code wal_writer_sync_identifiers(struct wal_writer *w, struct err *e);
 /* Begins the next segment; a ready spare must be there. */
 MUST_CHECK enum err_code wal_writer_switch(struct wal_writer *w, struct err *e);
 /* The same, and the log begins with it: entries at or below 'index' are cut. The

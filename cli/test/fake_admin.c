@@ -196,6 +196,8 @@ struct status {
     Tidemark__V1__Member self;
     Tidemark__V1__LogStatus log;
     Tidemark__V1__LogStatus *logs[1];
+    Tidemark__V1__LogLatency write, sync;
+    uint64_t buckets[12];
     Tidemark__V1__CheckpointStatus checkpoint;
     char name[8];
 };
@@ -225,6 +227,21 @@ static void fill_status(struct server *s, struct status *out)
     out->log.retained_by = (char *)(uintptr_t)(s->index == 0 ? "slow replica n3" : "");
     out->logs[0] = &out->log;
     if (s->index == 0) {
+        tidemark__v1__log_latency__init(&out->write);
+        tidemark__v1__log_latency__init(&out->sync);
+        out->buckets[3] = 980; /* less than 8 us */
+        out->buckets[6] = 15;
+        out->buckets[11] = 5;
+        out->write.count = 1000;
+        out->write.us = 9000;
+        out->write.us_max = 1500;
+        out->write.buckets = out->buckets;
+        out->write.n_buckets = 12;
+        out->log.write = &out->write;
+        out->log.sync = &out->sync; /* none yet */
+        out->log.records = 4000;
+        out->log.bytes = 500000;
+        out->log.buffers_full = 7;
         tidemark__v1__checkpoint_status__init(&out->checkpoint);
         out->checkpoint.index = 15;
         out->checkpoint.time_ms = 1700000000000;

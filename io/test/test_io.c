@@ -240,3 +240,24 @@ TEST(io, misuse_is_a_bug_that_stops_the_process)
     file_close(NULL);
     fixture_close(&f);
 }
+
+/* What every disk can do: write, then sync. */
+TEST(io, a_write_through_outlives_a_power_failure)
+{
+    struct fixture f = fixture_open();
+    struct file *file = NULL;
+    struct random r = random_seeded(1);
+    struct bytes part = bytes_str("durable");
+    REQUIRE_OK(io_open(f.io, "file", IO_WRITE | IO_CREATE, &file, &f.err));
+    REQUIRE_OK(io_sync_dir(f.io, ".", &f.err));
+    EXPECT_OK(file_write_through(file, 0, &part, 1, FILE_SYNC_ALL, &f.err));
+    fake_disk_power_fail(f.disk, &r);
+    file_close(file);
+    EXPECT(file_is(&f, "file", "durable"));
+    REQUIRE_OK(io_open(f.io, "file", IO_WRITE, &file, &f.err));
+    fake_disk_fail(f.disk,
+                   (struct fake_disk_fault){.call = FAKE_DISK_SYNC, .nth = 1, .code = ERR_IO});
+    EXPECT_ERR(file_write_through(file, 0, &part, 1, FILE_SYNC_DATA, &f.err), ERR_IO);
+    file_close(file);
+    fixture_close(&f);
+}

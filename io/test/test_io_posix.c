@@ -115,6 +115,25 @@ TEST(io_posix, writes_more_parts_than_one_call_takes)
     fixture_close(&f);
 }
 
+TEST(io_posix, syncs_and_writes_through_in_both_ways)
+{
+    struct fixture f = fixture_open();
+    struct file *file = open_new(&f);
+    struct bytes parts[] = {bytes_str("ab"), bytes_str("cdef")};
+    uint8_t got[12];
+    EXPECT_OK(file_write_through(file, 0, parts, 2, FILE_SYNC_DATA, &f.err));
+    EXPECT_OK(file_write_through(file, 6, parts, 2, FILE_SYNC_ALL, &f.err));
+    EXPECT_OK(file_sync_as(file, FILE_SYNC_DATA, &f.err));
+    EXPECT_OK(file_sync_as(file, FILE_SYNC_ALL, &f.err));
+    EXPECT_OK(file_read_exact(file, 0, got, 12, &f.err));
+    EXPECT_MEM(got, "abcdefabcdef", 12);
+    file_close(file);
+    REQUIRE_OK(io_open(f.io, f.path, IO_READ, &file, &f.err));
+    EXPECT_ERR(file_write_through(file, 0, parts, 1, FILE_SYNC_DATA, &f.err), ERR_IO);
+    file_close(file);
+    fixture_close(&f);
+}
+
 TEST(io_posix, resize_cuts_and_extends_with_zeros)
 {
     struct fixture f = fixture_open();

@@ -587,6 +587,16 @@ static void expect_checkpoint_status(struct fixture *f, uint64_t index, uint64_t
     EXPECT_UINT(log->segments_checkpoint, 0);
     EXPECT(log->segment_size > 0);
     EXPECT_STR(log->retained_by, "");
+    EXPECT(log->records > 0);
+    EXPECT(log->bytes > log->records);
+    REQUIRE(log->write != NULL && log->sync != NULL);
+    EXPECT(log->write->count > 0 && log->write->count <= log->records);
+    EXPECT_UINT(log->sync->count, log->syncs);
+    uint64_t counted = 0;
+    for (size_t i = 0; i < log->write->n_buckets; i++) {
+        counted += log->write->buckets[i];
+    }
+    EXPECT_UINT(counted, log->write->count);
     tidemark__v1__node_status_response__free_unpacked(n, NULL);
 }
 

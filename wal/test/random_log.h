@@ -116,6 +116,7 @@ struct rl {
     char why[400];
     struct rl_totals *totals;
     bool trace;
+    bool sync_changes; /* the sync method changes on the way */
 };
 
 static inline void rl_trace(const struct rl *r, const char *format, ...) ERR_FORMAT(2, 3);

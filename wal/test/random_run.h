@@ -136,7 +136,18 @@ struct rl_options {
     enum rl_fault fault; /* RL_FAULT_COUNT: drawn from the seed */
     struct rl_totals *totals;
     bool trace;
+    enum wal_sync_method sync_method;
+    bool sync_changes;
 };
+
+static inline void rl_change_sync_method(struct rl *r)
+{
+    enum wal_sync_method method = (enum wal_sync_method)rl_below(r, WAL_OPEN_SYNC + 1);
+    rl_trace(r, "sync method %d", (int)method);
+    if (rl_ok(r, wal_set_sync_method(r->wal, method, &r->err))) {
+        r->acked = r->step_count;
+    }
+}
 
 static inline void rl_work(struct rl *r, unsigned *operations)
 {
@@ -162,6 +173,8 @@ static inline void rl_work(struct rl *r, unsigned *operations)
             rl_inject(r);
         } else if (kind == 22 && rl_below(r, 3) == 0) {
             rl_close(r);
+        } else if (kind == 23 && r->sync_changes) {
+            rl_change_sync_method(r);
         }
     }
     if (!r->broken && r->wal != NULL && *operations == 0) {
@@ -253,8 +266,10 @@ static inline void rl_init(struct rl *r, const struct rl_options *o)
                                       .timeline = 1,
                                       .segment_size = RL_SEGMENT_SIZE,
                                       .recycle_segments_max = (unsigned)rl_below(r, 4),
+                                      .sync_method = o->sync_method,
                                       .extent_changed = rl_extent_changed,
                                       .context = r};
+    r->sync_changes = o->sync_changes;
 }
 
 /* False: r->why says what is wrong. */

@@ -37,12 +37,14 @@ TEST(program_admin, status_shows_every_log)
     fake_start(f);
     const struct ran *r = RUN(fake_endpoints(f), "status", "--logs", "--format", "csv");
     EXPECT_INT(r->code, 0);
-    EXPECT_STR(r->out, "node,log,lsn,lsn_synced,lsn_checkpoint,index,index_synced,index_checkpoint,"
-                       "segments_current,segments_checkpoint,segments_recycled,checkpoint_time,"
-                       "checkpoint_ms,checkpoint_bytes,retained_by\n"
-                       "n1,raft,1/0A000100,1/0A000080,1/08000040,20,19,15,3,2,1,"
-                       "2023-11-14T22:13:20.000Z,12,4096,slow replica n3\n"
-                       "n2,raft,1/0A000100,1/0A000080,1/08000040,20,19,15,3,2,1,\"\",,,\"\"\n");
+    EXPECT_STR(r->out,
+               "node,log,lsn,lsn_synced,lsn_checkpoint,index,index_synced,index_checkpoint,"
+               "segments_current,segments_checkpoint,segments_recycled,checkpoint_time,"
+               "checkpoint_ms,checkpoint_bytes,retained_by,writes,write_us_p99,"
+               "buffers_full,syncs,sync_us_p99\n"
+               "n1,raft,1/0A000100,1/0A000080,1/08000040,20,19,15,3,2,1,"
+               "2023-11-14T22:13:20.000Z,12,4096,slow replica n3,1000,64,7,0,\n"
+               "n2,raft,1/0A000100,1/0A000080,1/08000040,20,19,15,3,2,1,\"\",,,\"\",0,,0,0,\n");
     r = RUN(fake_endpoints(f), "status", "--logs", "--format", "json");
     EXPECT_INT(r->code, 0);
     expect_json(r);
@@ -50,6 +52,11 @@ TEST(program_admin, status_shows_every_log)
                             "\"2023-11-14T22:13:20.000Z\", \"duration_ms\": 12, \"bytes\": 4096}");
     EXPECT_CONTAINS(r->out, "\"last_checkpoint\": null");
     EXPECT_CONTAINS(r->out, "\"retained_by\": \"slow replica n3\"");
+    EXPECT_CONTAINS(r->out, "\"records\": 4000, \"bytes\": 500000, \"buffers_full\": 7, \"write\": "
+                            "{\"count\": 1000, \"us\": 9000, \"us_max\": 1500, \"below_us\": "
+                            "{\"1\": 0, \"2\": 0, \"4\": 0, \"8\": 980,");
+    EXPECT_CONTAINS(r->out, "\"2048\": 5}}, \"sync\": {\"count\": 0,");
+    EXPECT_CONTAINS(r->out, "\"write\": null");
     fake_close(f);
 }
 
