@@ -195,6 +195,12 @@ enum err_code file_resize(struct file *f, uint64_t size, struct err *e)
     return f->ops->resize(f, size, e);
 }
 
+void file_forget(struct file *f, uint64_t offset, uint64_t size)
+{
+    CHECK(offset <= INT64_MAX - size);
+    f->ops->forget(f, offset, size);
+}
+
 void file_close(struct file *f)
 {
     if (f != NULL) {

@@ -50,6 +50,7 @@ struct file_ops {
     enum err_code (*sync)(struct file *f, struct err *e);
     enum err_code (*size)(struct file *f, uint64_t *size, struct err *e);
     enum err_code (*resize)(struct file *f, uint64_t size, struct err *e);
+    void (*forget)(struct file *f, uint64_t offset, uint64_t size);
     void (*close)(struct file *f);
     /* NULL: 'sync' does it as well; 'write_at', then a sync. */
     enum err_code (*sync_all)(struct file *f, struct err *e);
@@ -142,6 +143,9 @@ MUST_CHECK enum err_code file_write_through(struct file *f, uint64_t offset,
 MUST_CHECK enum err_code file_size(struct file *f, uint64_t *size, struct err *e);
 /* Cuts, or extends with zeros (sparse). */
 MUST_CHECK enum err_code file_resize(struct file *f, uint64_t size, struct err *e);
+/* What is cached of the range and is not newer than the disk is given up, so that the
+ * next read shows what the disk has. As far as the system does that; nothing is lost by it. */
+void file_forget(struct file *f, uint64_t offset, uint64_t size);
 void file_close(struct file *f); /* NULL is fine; does not sync */
 
 /* --- small things built on the above --- */

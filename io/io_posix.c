@@ -208,6 +208,15 @@ static enum err_code posix_resize(struct file *f, uint64_t size, struct err *e)
     return result == 0 ? ERR_OK : fail(e, p->path, "ftruncate");
 }
 
+/* Only whole pages are given up: those that the range touches. */
+static void posix_forget(struct file *f, uint64_t offset, uint64_t size)
+{
+    enum { PAGE = 64 * 1024 }; /* at least that of any system we run on */
+    uint64_t begin = offset - offset % PAGE;
+    uint64_t end = offset + size + PAGE - (offset + size) % PAGE;
+    (void)posix_fadvise(posix_file(f)->fd, (off_t)begin, (off_t)(end - begin), POSIX_FADV_DONTNEED);
+}
+
 static void posix_close(struct file *f)
 {
     struct posix_file *p = posix_file(f);
@@ -223,6 +232,7 @@ static const struct file_ops posix_file_ops = {
     .sync = posix_sync,
     .size = posix_size,
     .resize = posix_resize,
+    .forget = posix_forget,
     .close = posix_close,
     .sync_all = posix_sync_all,
     .write_through = posix_write_through,

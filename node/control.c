@@ -240,7 +240,8 @@ enum err_code control_write(struct control_file *f, const struct control *next, 
     CHECK(next->directory_id == from->directory_id);
     CHECK(next->segment_size == from->segment_size);
     CHECK(from->cluster_id == 0 || next->cluster_id == from->cluster_id);
-    CHECK(next->checkpoint_index >= from->checkpoint_index);
+    /* 0: the checkpoint was lost to damage; the state comes from the log or a peer. */
+    CHECK(next->checkpoint_index == 0 || next->checkpoint_index >= from->checkpoint_index);
     CHECK(next->timeline >= from->timeline);
     buf_reset(&f->scratch);
     control_encode(next, &f->scratch);

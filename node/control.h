@@ -75,7 +75,8 @@ MUST_CHECK enum err_code control_open(struct io *io, const char *dir, uint64_t d
 /* Borrowed; changes with each write. */
 const struct control *control_get(const struct control_file *f);
 /* Durable in both copies on return. A bug, so the process stops: another
- * directory id or segment size, another cluster id than the one held, a checkpoint that goes back. */
+ * directory id or segment size, another cluster id than the one held, a checkpoint that goes back (but to none:
+ * it was lost). */
 MUST_CHECK enum err_code control_write(struct control_file *f, const struct control *next,
                                        struct err *e);
 unsigned control_bad_copies(const struct control_file *f);

@@ -180,13 +180,35 @@ static void work_open(struct job *job)
     o->code = tsdb_open(&options, &o->db, &o->err);
 }
 
+static void open_state(struct member *m);
+
+/* A damaged manifest: in a cluster the state is that of the log from its beginning,
+ * or, when that is cut, of a checkpoint that the repair takes from another node. A
+ * node alone has nothing else. */
+static bool open_without(struct member *m, const struct open_job *o)
+{
+    bool damaged = o->code == ERR_CORRUPT || o->code == ERR_IO;
+    bool raft = m->hard.cluster_id != 0 && m->control.era_count > 0 &&
+                m->control.eras[m->control.era_count - 1].log == CONTROL_LOG_RAFT;
+    if (!damaged || !raft || m->control.checkpoint_index == 0) {
+        return false;
+    }
+    log_error(m->log, "node", "checkpoint-lost", "index=%" PRIu64 " reason=\"%s\"",
+              m->control.checkpoint_index, o->err.text);
+    m->control.checkpoint_index = 0;
+    m->control.checkpoint_term = 0;
+    member_put_control(m);
+    open_state(m);
+    return true;
+}
+
 static void done_open(struct job *job)
 {
     struct open_job *o = (struct open_job *)job;
     struct member *m = o->member;
     bool go = member_job_ended(m, job);
     if (o->code != ERR_OK) {
-        if (go) {
+        if (go && !open_without(m, o)) {
             member_fail(m, "checkpoint %" PRIu64 ": %s", m->control.checkpoint_index, o->err.text);
         }
     } else {
@@ -196,6 +218,7 @@ static void done_open(struct job *job)
     }
     mem_free(o);
     if (go && m->db != NULL) {
+        member_damage_seen(m); /* if a part could not be opened */
         member_begin(m);
     }
 }
@@ -380,6 +403,23 @@ static void done_give_up(struct job *job)
     mem_free(job);
 }
 
+void member_checkpoint_lost(struct member *m, const char *why)
+{
+    if (member_is_ending(m)) {
+        return;
+    }
+    log_error(m->log, "node", "checkpoint-lost", "index=%" PRIu64 " reason=\"%s\"",
+              m->control.checkpoint_index, why);
+    (void)snprintf(m->reason, sizeof m->reason, "%s", why);
+    m->exit_code = MEMBER_EXIT_AGAIN;
+    m->control.checkpoint_index = 0;
+    m->control.checkpoint_term = 0;
+    member_put_control(m);
+    member_raft_close(m);
+    member_set_state(m, MEMBER_STOPPING);
+    close_parts(m);
+}
+
 void member_give_up_identity(struct member *m, const char *why)
 {
     if (member_is_ending(m)) {
@@ -482,6 +522,8 @@ void member_close(struct member *m)
     CHECK(member_is_ending(m));
     close_parts(m);
     member_install_close(m);
+    member_refill_close(m);
+    member_checkpoint_close(m);
     tsdb_close(m->db);
     while (m->free_batches != NULL) {
         struct apply_batch *b = m->free_batches;
@@ -545,6 +587,7 @@ void member_tick(struct member *m, uint64_t now_ms)
         member_peer_tick(m);
         member_install_tick(m);
         member_snapshot_tick(m);
+        member_refill_tick(m);
         member_checkpoint_tick(m);
         member_manage_tick(m);
         member_mark(m);
@@ -675,6 +718,9 @@ static void put_message(const struct member *m, char *dst, size_t size)
     if (dst[0] == '\0') {
         member_checkpoint_message(m, dst, size);
     }
+    if (dst[0] == '\0') {
+        member_refill_message(m, dst, size);
+    }
 }
 
 struct member_status member_status(const struct member *m)
@@ -695,6 +741,7 @@ struct member_status member_status(const struct member *m)
         .writes = m->writes,
         .rows_written = m->rows_written,
         .reads = m->reads,
+        .damage = m->damage,
     };
     (void)snprintf(s.name, sizeof s.name, "%s", m->name);
     (void)snprintf(s.peer_address, sizeof s.peer_address, "%s", m->peer_address);

@@ -187,6 +187,13 @@ void member_ask_status(struct member *m, uint64_t peer_id, struct member_request
 
 /* --- looking --- */
 
+/* Damage found while running, since the start. */
+struct member_damage {
+    uint64_t parts_found, parts_refilled;
+    uint64_t parts_waiting; /* for a node that has them */
+    uint64_t parts_dropped; /* no longer needed before they were refilled */
+};
+
 struct member_status {
     enum member_state state;
     uint64_t cluster_id, directory_id;
@@ -206,6 +213,7 @@ struct member_status {
     uint64_t writes, rows_written, reads;
     struct repair_status repair;   /* REPAIRING */
     struct repair_status repaired; /* all repairs that ended since the start */
+    struct member_damage damage;
 };
 
 struct member_status member_status(const struct member *m);
@@ -217,6 +225,10 @@ const char *member_state_name(enum member_state state);
 bool member_may_view(const struct member *m);
 void member_view_opened(struct member *m);
 void member_view_closed(struct member *m);
+/* A read of the tsdb found damage (ERR_CORRUPT, ERR_IO): parts are looked after. */
+void member_damage_seen(struct member *m);
+/* There are nodes that a damaged part can be refilled from. */
+bool member_has_others(const struct member *m);
 /* The tsdb, for jobs that the services run on LANE_APPLY; NULL while there is none. */
 struct tsdb *member_tsdb(const struct member *m);
 struct storage *member_storage(const struct member *m);

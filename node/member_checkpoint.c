@@ -13,7 +13,11 @@
 
 #include "node/member_internal.h"
 
-enum { RETRY_MS = 1000, KEEP_CHECKPOINTS = 2 };
+enum {
+    RETRY_MS = 1000,
+    KEEP_CHECKPOINTS = 2,
+    TRIES_MAX = 1000, /* each finds another damaged part, as a rule */
+};
 
 struct checkpoint_job {
     struct job job;
@@ -24,6 +28,8 @@ struct checkpoint_job {
     uint64_t keep[KEEP_CHECKPOINTS];
     size_t keep_count;
     uint64_t time_ms; /* since 1970 */
+    bool spare;       /* leave damaged parts as they are */
+    unsigned tries;   /* that ended at a damaged part */
     enum err_code code;
     struct err err;
 };
@@ -31,6 +37,9 @@ struct checkpoint_job {
 static void work_write(struct job *job)
 {
     struct checkpoint_job *c = (struct checkpoint_job *)job;
+    if (c->spare) {
+        tsdb_checkpoint_spare(c->member->db);
+    }
     c->code = tsdb_checkpoint_write(c->member->db, &c->made, &c->err);
     c->time_ms = (uint64_t)io_wall_us(storage_io(c->member->storage)) / 1000;
 }
@@ -186,6 +195,12 @@ static void done_write(struct job *job)
         mem_free(c);
         return;
     }
+    if (c->code != ERR_OK && c->made.unreadable && c->tries++ < TRIES_MAX) {
+        log_warn(m->log, "node", "checkpoint-waits", "reason=\"%s\"", c->err.text);
+        m->checkpoint_waits = c; /* for the part to be refilled, or for a newer checkpoint */
+        member_damage_seen(m);
+        return;
+    }
     if (c->code != ERR_OK) {
         fail_checkpoint(m, c);
         return;
@@ -201,6 +216,26 @@ static void done_write(struct job *job)
     }
     c->control = m->control;
     member_submit(m, job, LANE_LOG, work_name, done_name);
+}
+
+void member_checkpoint_again(struct member *m)
+{
+    struct checkpoint_job *c = m->checkpoint_waits;
+    if (c == NULL) {
+        return;
+    }
+    m->checkpoint_waits = NULL;
+    c->spare = !member_has_others(m);
+    member_submit(m, &c->job, LANE_POOL, work_write, done_write);
+}
+
+void member_checkpoint_close(struct member *m)
+{
+    if (m->checkpoint_waits != NULL) {
+        mem_free(m->checkpoint_waits);
+        m->checkpoint_waits = NULL;
+        m->checkpoint_running = false;
+    }
 }
 
 void member_checkpoint_frozen(struct member *m)

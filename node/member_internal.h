@@ -12,6 +12,7 @@
  *   member_repair.c    repair before joining; answering other nodes' repairs
  *   member_checkpoint.c checkpoints and cutting the log
  *   member_snapshot.c  sending a checkpoint to a peer, and installing one
+ *   member_refill.c    parts that are damaged, refilled from another node
  *   member_manage.c    membership changes
  *   member_lead.c      handing over the lead */
 #ifndef TIDEMARK_NODE_MEMBER_INTERNAL_H
@@ -109,9 +110,11 @@ struct peer {
 };
 
 struct answer_job;
+struct checkpoint_job;
 struct founding;
 struct install;
 struct manage;
+struct refill;
 struct settings;
 
 struct member {
@@ -233,6 +236,11 @@ struct member {
     struct request_list checkpoint_requests;
     struct install *install;
     size_t views; /* pinned by scans */
+
+    /* damage found while running */
+    struct refill *refill; /* NULL: no damaged part was ever seen */
+    struct member_damage damage;
+    struct checkpoint_job *checkpoint_waits; /* for parts that it can't read */
 
     struct manage *manage;
     uint64_t led_ms; /* when the role last changed */
@@ -408,6 +416,13 @@ void member_checkpoint_frozen(struct member *m);
 /* Highest checkpoint that a majority of voters hold durably, 0: none (safety.md E3). */
 uint64_t member_checkpoint_majority(const struct member *m);
 void member_checkpoint_cut(struct member *m);
+/* Our checkpoint can't be used any more: the node starts again without one, and
+ * takes its state from its log, or a checkpoint from another node (repair). */
+void member_checkpoint_lost(struct member *m, const char *why);
+/* Gives up the checkpoint that waits for parts. */
+void member_checkpoint_close(struct member *m);
+/* Parts may have been refilled: the checkpoint that waits for them, if one does, is tried again. */
+void member_checkpoint_again(struct member *m);
 /* For people: that rows in memory keep writes out, and what for; "": they do not. */
 void member_checkpoint_message(const struct member *m, char *dst, size_t size);
 
@@ -423,6 +438,18 @@ void member_install_start(struct member *m, uint64_t peer_id, uint64_t index, ui
 void member_install_tick(struct member *m);
 void member_install_close(struct member *m);
 void member_snapshot_tick(struct member *m);
+
+/* --- member_refill.c --- */
+
+/* Another node says that what it was given of this part is wrong. */
+void member_suspect(struct member *m, const char *part);
+void member_refill_tick(struct member *m);
+void member_refill_close(struct member *m);
+/* False: the answer is to another question. */
+bool member_refill_answer(struct member *m, uint64_t peer_id,
+                          const Tidemark__Peer__V1__FetchAnswer *answer);
+/* For people: which part is damaged and what is done about it; "": none. */
+void member_refill_message(const struct member *m, char *dst, size_t size);
 
 /* --- member_manage.c --- */
 

@@ -93,6 +93,10 @@ void member_fetch_question(struct member *m, uint64_t peer_id,
         m->host.disconnect(m->host.context, peer_id, "asks for a file that is no part");
         return;
     }
+    if (named && question->bad) {
+        member_suspect(m, question->file);
+        return;
+    }
     struct peer *p = member_peer(m, peer_id);
     p->fetch_ms = m->now_ms;
     struct fetch_job *f = mem_zalloc(sizeof *f);
@@ -315,6 +319,9 @@ void member_fetch_answer(struct member *m, uint64_t peer_id,
                          const Tidemark__Peer__V1__FetchAnswer *answer)
 {
     struct install *t = m->install;
+    if (member_refill_answer(m, peer_id, answer)) {
+        return;
+    }
     if (t == NULL || t->token == 0 || answer->token != t->token || t->peer != peer_id) {
         return;
     }
@@ -456,7 +463,8 @@ static void done_swap_log(struct job *job)
 
 static void try_swap(struct member *m, struct install *t)
 {
-    if (m->views > 0 || m->checkpoint_running || m->applying != NULL) {
+    bool writing = m->checkpoint_running && m->checkpoint_waits == NULL;
+    if (m->views > 0 || writing || m->applying != NULL) {
         return;
     }
     if (t->index <= m->control.checkpoint_index) {
@@ -464,6 +472,7 @@ static void try_swap(struct member *m, struct install *t)
         return;
     }
     t->state = INSTALL_SWAPPING;
+    member_checkpoint_close(m);
     m->control.checkpoint_index = t->index;
     m->control.checkpoint_term = t->term;
     m->control.checkpoint_time_ms = t->time_ms;

@@ -74,6 +74,20 @@ static void go_on(struct scan_call *s)
     }
 }
 
+/* Damage in a part: another node can answer meanwhile, and refills it. */
+static void fail_scan(struct scan_call *s)
+{
+    struct member *m = s->call.service->member;
+    if (s->code == ERR_CORRUPT || s->code == ERR_IO) {
+        member_damage_seen(m);
+        if (member_has_others(m)) {
+            s->code = ERR_UNAVAILABLE;
+            (void)err_wrap(&s->err, "being refilled from another node: ask one, or retry");
+        }
+    }
+    call_fail(&s->call, s->code, s->err.text, NULL);
+}
+
 static void done_batch(struct job *job)
 {
     struct scan_call *s = (struct scan_call *)call_of_job(job);
@@ -82,7 +96,7 @@ static void done_batch(struct job *job)
         return;
     }
     if (s->code != ERR_OK) {
-        call_fail(&s->call, s->code, s->err.text, NULL);
+        fail_scan(s);
         return;
     }
     s->call.job_out = true; /* a call that ends in the send is released below, not in it */
@@ -208,7 +222,7 @@ static void done_hash(struct job *job)
         return;
     }
     if (s->code != ERR_OK) {
-        call_fail(&s->call, s->code, s->err.text, NULL);
+        fail_scan(s);
         return;
     }
     char text[HASH128_TEXT_SIZE];

@@ -260,6 +260,17 @@ void fake_file_detach(struct fake_file *f)
     disk_state_unref(&f->disk->state, inode);
 }
 
+static void fake_forget(struct file *file, uint64_t offset, uint64_t size)
+{
+    struct fake_file *f = file_of(file);
+    (void)offset;
+    (void)size;
+    if (f->inode != NULL && !f->inode->is_dir) {
+        fake_content_evict(
+            &f->inode->content); /* of the whole file: a cache may do that any time */
+    }
+}
+
 static void fake_close(struct file *file)
 {
     struct fake_file *f = file_of(file);
@@ -280,6 +291,7 @@ static const struct file_ops fake_file_ops = {
     .sync = fake_sync,
     .size = fake_size,
     .resize = fake_resize,
+    .forget = fake_forget,
     .close = fake_close,
 };
 

@@ -348,6 +348,14 @@ static enum err_code lossy_resize(struct file *f, uint64_t size, struct err *e)
     return code;
 }
 
+static void lossy_forget(struct file *f, uint64_t offset, uint64_t size)
+{
+    struct lossy_file *file = file_of(f);
+    enter(file->lossy);
+    file_forget(file->inner, offset, size);
+    leave(file->lossy);
+}
+
 static void lossy_close(struct file *f)
 {
     struct lossy_file *file = file_of(f);
@@ -364,6 +372,7 @@ static const struct file_ops lossy_file_ops = {
     .sync = lossy_sync,
     .size = lossy_size,
     .resize = lossy_resize,
+    .forget = lossy_forget,
     .close = lossy_close,
 };
 

@@ -31,6 +31,12 @@ size_t checkpoint_merge_count(const uint64_t *sizes, size_t count)
     return merged;
 }
 
+static void note_changed(struct freeze *f, unsigned vgroup)
+{
+    f->changed[vgroup] =
+        f->merge_counts[vgroup] > 0 || memtable_row_count(f->version->frozen->tables[vgroup]) > 0;
+}
+
 static void plan(struct freeze *f, unsigned vgroup)
 {
     const struct part_set *parts = f->version->parts;
@@ -40,9 +46,23 @@ static void plan(struct freeze *f, unsigned vgroup)
         sizes[i] = part_info(parts->items[vgroup][i])->size;
     }
     f->merge_counts[vgroup] = checkpoint_merge_count(sizes, count);
-    f->changed[vgroup] =
-        f->merge_counts[vgroup] > 0 || memtable_row_count(f->version->frozen->tables[vgroup]) > 0;
+    note_changed(f, vgroup);
     mem_free(sizes);
+}
+
+void tsdb_checkpoint_spare(struct tsdb *db)
+{
+    struct freeze *f = db->freeze;
+    CHECK(f != NULL);
+    CHECK(!f->written);
+    for (unsigned i = 0; i < VGROUP_COUNT; i++) {
+        for (size_t j = 0; j < f->merge_counts[i]; j++) {
+            if (part_is_damaged(f->version->parts->items[i][j])) {
+                f->merge_counts[i] = j;
+            }
+        }
+        note_changed(f, i);
+    }
 }
 
 void checkpoint_freeze(struct tsdb *db)
@@ -103,6 +123,7 @@ struct item {
 struct flush {
     const struct freeze *freeze;
     unsigned vgroup;
+    bool unreadable; /* a part that was to be merged */
     struct part_writer *writer;
     struct item *items; /* by rising id */
     size_t count;
@@ -236,6 +257,7 @@ static enum err_code write_series(struct flush *x, const struct item *item, stru
     enum err_code code = ERR_OK;
     while (!done && code == ERR_OK) {
         code = row_merge_next(x->merge, &x->rows, max, &done, e);
+        x->unreadable = code == ERR_CORRUPT || code == ERR_IO;
         if (code == ERR_OK) {
             code = write_blocks(x, item->series->id, done, e);
         }
@@ -257,11 +279,11 @@ static void range_of(const struct freeze *f, unsigned vgroup, struct part_info *
     }
 }
 
-static enum err_code write_part(struct tsdb *db, struct freeze *f, unsigned vgroup,
-                                struct part_info *info, struct err *e)
+static enum err_code write_part(struct tsdb *db, struct freeze *f, struct part_info *info,
+                                bool *unreadable, struct err *e)
 {
-    struct flush x = {.freeze = f, .vgroup = vgroup};
-    range_of(f, vgroup, info);
+    struct flush x = {.freeze = f, .vgroup = info->vgroup};
+    range_of(f, info->vgroup, info);
     enum err_code code = part_writer_open(db->io, db->dir, info, &x.writer, e);
     if (code != ERR_OK) {
         return code;
@@ -273,6 +295,7 @@ static enum err_code write_part(struct tsdb *db, struct freeze *f, unsigned vgro
     if (code == ERR_OK) {
         code = part_writer_finish(x.writer, info, e);
     }
+    *unreadable = x.unreadable;
     part_writer_close(x.writer);
     leave_table(&x);
     mem_free(x.items);
@@ -328,7 +351,7 @@ static enum err_code write_parts(struct tsdb *db, struct freeze *f, struct tsdb_
             continue;
         }
         struct part_info info = {.vgroup = i};
-        enum err_code code = write_part(db, f, i, &info, e);
+        enum err_code code = write_part(db, f, &info, &out->unreadable, e);
         if (code == ERR_OK && info.row_count > 0) {
             code = part_open(db->io, db->dir, &info, &f->made[i], e);
         }

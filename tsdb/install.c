@@ -24,6 +24,8 @@ struct tsdb_install {
     struct io *io;
     char dir[IO_PATH_MAX];
     char incoming[IO_PATH_MAX];
+    const char *suffix; /* of what is not verified yet */
+    bool refill;        /* of one part: there is no manifest */
     struct buf manifest_file;
     struct manifest manifest; /* index, term and parts */
     bool *here;               /* by part: whole, in dir or incoming */
@@ -47,7 +49,7 @@ static enum err_code part_path(const char *dir, const struct part_info *p, const
 static enum err_code partial_path(const struct tsdb_install *t, char path[IO_PATH_MAX],
                                   struct err *e)
 {
-    return part_path(t->incoming, &t->manifest.parts[t->at], ".partial", path, e);
+    return part_path(t->incoming, &t->manifest.parts[t->at], t->suffix, path, e);
 }
 
 /* --- what is here --- */
@@ -74,6 +76,7 @@ static enum err_code check_whole(struct io *io, const char *dir, const struct pa
         code = file_size(file, &size, &why);
     }
     if (code == ERR_OK && size == p->size) {
+        file_forget(file, 0, size);
         code = content_hash_file(file, size, &hash, &why);
         *whole = code == ERR_OK && hash.low == p->hash.low && hash.high == p->hash.high;
     }
@@ -126,7 +129,8 @@ static enum err_code go_to_missing(struct tsdb_install *t, struct err *e)
     return code;
 }
 
-/* Removes what belongs to another checkpoint than this one. */
+/* Removes what belongs to another checkpoint than this one. A refill that is under way
+ * then begins again. */
 static enum err_code remove_others(struct tsdb_install *t, struct err *e)
 {
     struct io_name *names = NULL;
@@ -176,7 +180,7 @@ static enum err_code prepare(struct tsdb_install *t, struct err *e)
     if (code == ERR_OK) {
         code = db_make_dir(t->io, t->incoming, e);
     }
-    if (code == ERR_OK) {
+    if (code == ERR_OK && !t->refill) {
         code = remove_others(t, e);
     }
     if (code == ERR_OK) {
@@ -185,20 +189,60 @@ static enum err_code prepare(struct tsdb_install *t, struct err *e)
     return code == ERR_OK ? go_to_missing(t, e) : code;
 }
 
+static struct tsdb_install *new_install(struct io *io, const char *dir)
+{
+    struct tsdb_install *t = mem_zalloc(sizeof *t);
+    t->io = io;
+    t->suffix = ".partial";
+    CHECK(strlen(dir) < sizeof t->dir);
+    memcpy(t->dir, dir, strlen(dir) + 1);
+    return t;
+}
+
 enum err_code tsdb_install_begin(struct io *io, const char *dir, uint64_t index,
                                  struct bytes manifest, struct tsdb_install **out, struct err *e)
 {
     *out = NULL;
-    struct tsdb_install *t = mem_zalloc(sizeof *t);
-    t->io = io;
-    CHECK(strlen(dir) < sizeof t->dir);
-    memcpy(t->dir, dir, strlen(dir) + 1);
+    struct tsdb_install *t = new_install(io, dir);
     enum err_code code = read_manifest(t, index, manifest, e);
     if (code == ERR_OK) {
         code = prepare(t, e);
     }
     if (code != ERR_OK) {
         (void)err_wrap(e, "installing checkpoint %" PRIu64, index);
+        tsdb_install_close(t);
+        return code;
+    }
+    *out = t;
+    return ERR_OK;
+}
+
+/* A list of one part, in place of a manifest's. */
+static enum err_code list_one(struct tsdb_install *t, const struct tsdb_file *file, struct err *e)
+{
+    struct part_info *p = mem_zalloc(sizeof *p);
+    t->manifest.parts = p;
+    t->manifest.part_count = 1;
+    t->here = mem_array(1, sizeof *t->here);
+    p->size = file->size;
+    return part_hash(file->name, &p->hash)
+               ? ERR_OK
+               : err_set(e, ERR_INVALID, "%s is not the name of a part", file->name);
+}
+
+enum err_code tsdb_refill_begin(struct io *io, const char *dir, const struct tsdb_file *file,
+                                struct tsdb_install **out, struct err *e)
+{
+    *out = NULL;
+    struct tsdb_install *t = new_install(io, dir);
+    t->refill = true;
+    t->suffix = ".refill"; /* a checkpoint may be on its way at the same time */
+    enum err_code code = list_one(t, file, e);
+    if (code == ERR_OK) {
+        code = prepare(t, e);
+    }
+    if (code != ERR_OK) {
+        (void)err_wrap(e, "refilling %s", file->name);
         tsdb_install_close(t);
         return code;
     }
@@ -317,6 +361,17 @@ static enum err_code move_part(struct tsdb_install *t, size_t i, struct err *e)
     return code;
 }
 
+/* What was refilled counts when it reads back from the disk. */
+static enum err_code read_back(struct tsdb_install *t, struct err *e)
+{
+    const struct part_info *p = &t->manifest.parts[0];
+    bool whole = false;
+    enum err_code code = check_whole(t->io, t->dir, p, &whole, e);
+    return code == ERR_OK && !whole
+               ? err_set(e, ERR_CORRUPT, "it was written, but does not read back")
+               : code;
+}
+
 static enum err_code put_in_place(struct tsdb_install *t, struct err *e)
 {
     enum err_code code = ERR_OK;
@@ -326,10 +381,12 @@ static enum err_code put_in_place(struct tsdb_install *t, struct err *e)
     if (code == ERR_OK) {
         code = io_sync_dir(t->io, t->dir, e); /* the parts' names, before the manifest */
     }
-    if (code == ERR_OK) {
+    if (code == ERR_OK && !t->refill) {
         char name[TSDB_NAME_SIZE];
         tsdb_manifest_name(t->manifest.index, name);
         code = io_replace_file(t->io, t->dir, name, buf_bytes(&t->manifest_file), e);
+    } else if (code == ERR_OK) {
+        code = read_back(t, e);
     }
     return code;
 }

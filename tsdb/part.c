@@ -2,6 +2,7 @@
 #include "tsdb/part.h"
 
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdio.h>
 
 #include "base/check.h"
@@ -15,12 +16,20 @@ enum { HEADER_CRC_AT = 60, FOOTER_CRC_AT = 60 };
 
 #define PART_MAGIC UINT32_C(0x54504d54) /* "TMPT" */
 
-struct part {
-    unsigned references;
-    struct part_info info;
+/* The file as it was opened. One that was opened anew after a refill leaves the
+ * older ones to those who are reading them, until the part is closed. */
+struct content {
+    struct content *before;
     struct file *file; /* owned */
     struct part_block *blocks;
     size_t block_count;
+};
+
+struct part {
+    unsigned references;
+    struct part_info info;
+    _Atomic(struct content *) content; /* NULL: it could not be opened */
+    atomic_bool damaged;
     char name[PART_NAME_SIZE];
 };
 
@@ -29,6 +38,25 @@ void part_name(struct hash128 hash, char dst[PART_NAME_SIZE])
     char text[HASH128_TEXT_SIZE];
     hash128_text(hash, text);
     (void)snprintf(dst, PART_NAME_SIZE, "part-%s", text);
+}
+
+bool part_hash(const char *name, struct hash128 *hash)
+{
+    static const char digits[] = "0123456789abcdef";
+    enum { HALF = 16 };
+    uint64_t halves[2] = {0, 0};
+    if (strncmp(name, "part-", 5) != 0 || strlen(name) != 5 + 2 * HALF) {
+        return false;
+    }
+    for (size_t i = 0; i < 2 * HALF; i++) {
+        const char *digit = strchr(digits, name[5 + i]);
+        if (digit == NULL) {
+            return false;
+        }
+        halves[i / HALF] = halves[i / HALF] << 4 | (uint64_t)(digit - digits);
+    }
+    *hash = (struct hash128){.high = halves[0], .low = halves[1]};
+    return true;
 }
 
 /* --- opening --- */
@@ -101,92 +129,164 @@ static bool index_item_is_right(const struct part_block *b, const struct part_bl
            (b->series_id == before->series_id && b->time_first > before->time_last);
 }
 
-static enum err_code parse_index(struct part *p, struct bytes index, const struct footer *f,
-                                 struct err *e)
+static enum err_code parse_index(const struct part_info *info, struct content *c,
+                                 struct bytes index, const struct footer *f, struct err *e)
 {
     if (crc32c_bytes(index) != f->index_crc) {
         return err_set(e, ERR_CORRUPT, "the index is damaged");
     }
     uint64_t rows = 0;
-    for (size_t i = 0; i < p->block_count; i++) {
-        read_index_item(index.data + i * PART_INDEX_ITEM_SIZE, &p->blocks[i]);
-        if (!index_item_is_right(&p->blocks[i], i == 0 ? NULL : &p->blocks[i - 1])) {
+    for (size_t i = 0; i < c->block_count; i++) {
+        read_index_item(index.data + i * PART_INDEX_ITEM_SIZE, &c->blocks[i]);
+        if (!index_item_is_right(&c->blocks[i], i == 0 ? NULL : &c->blocks[i - 1])) {
             return err_set(e, ERR_CORRUPT, "block %zu of the index is wrong", i);
         }
-        rows += p->blocks[i].row_count;
+        rows += c->blocks[i].row_count;
     }
-    const struct part_block *last = &p->blocks[p->block_count - 1];
-    if (rows != p->info.row_count || last->offset + last->size != f->index_offset) {
+    const struct part_block *last = &c->blocks[c->block_count - 1];
+    if (rows != info->row_count || last->offset + last->size != f->index_offset) {
         return err_set(e, ERR_CORRUPT, "the index does not match the part");
     }
     return ERR_OK;
 }
 
-static enum err_code read_index(struct part *p, const struct footer *f, struct err *e)
+static enum err_code read_index(const struct part_info *info, struct content *c,
+                                const struct footer *f, struct err *e)
 {
     struct buf index = {0};
     size_t size = (size_t)f->block_count * PART_INDEX_ITEM_SIZE;
-    p->block_count = (size_t)f->block_count;
-    p->blocks = mem_array(p->block_count, sizeof *p->blocks);
+    c->block_count = (size_t)f->block_count;
+    c->blocks = mem_array(c->block_count, sizeof *c->blocks);
     enum err_code code =
-        file_read_exact(p->file, f->index_offset, buf_extend(&index, size), size, e);
+        file_read_exact(c->file, f->index_offset, buf_extend(&index, size), size, e);
     if (code == ERR_OK) {
-        code = parse_index(p, buf_bytes(&index), f, e);
+        code = parse_index(info, c, buf_bytes(&index), f, e);
     }
     buf_deinit(&index);
     return code;
 }
 
-static enum err_code read_ends(struct part *p, struct footer *f, struct err *e)
+static enum err_code read_ends(const struct part_info *info, struct file *file, struct footer *f,
+                               struct err *e)
 {
     uint8_t header[PART_HEADER_SIZE];
     uint8_t footer[PART_FOOTER_SIZE];
     uint64_t size = 0;
-    enum err_code code = file_size(p->file, &size, e);
+    enum err_code code = file_size(file, &size, e);
     if (code != ERR_OK) {
         return code;
     }
-    if (size != p->info.size || size < PART_HEADER_SIZE + PART_FOOTER_SIZE) {
+    if (size != info->size || size < PART_HEADER_SIZE + PART_FOOTER_SIZE) {
         return err_set(e, ERR_CORRUPT, "the file has %" PRIu64 " bytes, it should have %" PRIu64,
-                       size, p->info.size);
+                       size, info->size);
     }
-    code = file_read_exact(p->file, 0, header, sizeof header, e);
+    code = file_read_exact(file, 0, header, sizeof header, e);
     if (code == ERR_OK) {
-        code = file_read_exact(p->file, size - sizeof footer, footer, sizeof footer, e);
+        code = file_read_exact(file, size - sizeof footer, footer, sizeof footer, e);
     }
     if (code == ERR_OK) {
-        code = check_header(header, &p->info, e);
+        code = check_header(header, info, e);
     }
-    return code == ERR_OK ? check_footer(footer, &p->info, f, e) : code;
+    return code == ERR_OK ? check_footer(footer, info, f, e) : code;
+}
+
+static void close_content(struct content *c)
+{
+    while (c != NULL) {
+        struct content *before = c->before;
+        file_close(c->file);
+        mem_free(c->blocks);
+        mem_free(c);
+        c = before;
+    }
+}
+
+static enum err_code open_content(struct io *io, const char *dir, const struct part *p,
+                                  struct content **out, struct err *e)
+{
+    struct content *c = mem_zalloc(sizeof *c);
+    char path[IO_PATH_MAX];
+    enum err_code code = io_join(path, dir, p->name, e);
+    if (code == ERR_OK) {
+        code = io_open(io, path, IO_READ, &c->file, e);
+    }
+    struct footer f = {0};
+    if (code == ERR_OK) {
+        code = read_ends(&p->info, c->file, &f, e);
+    }
+    if (code == ERR_OK) {
+        code = read_index(&p->info, c, &f, e);
+    }
+    if (code != ERR_OK) {
+        (void)err_wrap(e, "part %s", p->name);
+        close_content(c);
+        return code;
+    }
+    *out = c;
+    return ERR_OK;
+}
+
+static struct part *new_part(const struct part_info *info)
+{
+    struct part *p = mem_zalloc(sizeof *p);
+    p->references = 1;
+    p->info = *info;
+    part_name(info->hash, p->name);
+    return p;
 }
 
 enum err_code part_open(struct io *io, const char *dir, const struct part_info *info,
                         struct part **out, struct err *e)
 {
     *out = NULL;
-    struct part *p = mem_zalloc(sizeof *p);
-    p->references = 1;
-    p->info = *info;
-    part_name(info->hash, p->name);
-    char path[IO_PATH_MAX];
-    enum err_code code = io_join(path, dir, p->name, e);
-    if (code == ERR_OK) {
-        code = io_open(io, path, IO_READ, &p->file, e);
-    }
-    struct footer f = {0};
-    if (code == ERR_OK) {
-        code = read_ends(p, &f, e);
-    }
-    if (code == ERR_OK) {
-        code = read_index(p, &f, e);
-    }
+    struct part *p = new_part(info);
+    struct content *c = NULL;
+    enum err_code code = open_content(io, dir, p, &c, e);
     if (code != ERR_OK) {
-        (void)err_wrap(e, "part %s", p->name);
         part_close(p);
         return code;
     }
+    atomic_init(&p->content, c);
     *out = p;
     return ERR_OK;
+}
+
+struct part *part_lost(const struct part_info *info)
+{
+    struct part *p = new_part(info);
+    atomic_init(&p->damaged, true);
+    return p;
+}
+
+enum err_code part_reopen(struct io *io, const char *dir, struct part *p, struct err *e)
+{
+    struct content *c = NULL;
+    enum err_code code = open_content(io, dir, p, &c, e);
+    if (code != ERR_OK) {
+        return code;
+    }
+    c->before = atomic_load_explicit(&p->content, memory_order_relaxed);
+    atomic_store_explicit(&p->content, c, memory_order_release);
+    atomic_store_explicit(&p->damaged, false, memory_order_release);
+    return ERR_OK;
+}
+
+bool part_is_damaged(const struct part *p)
+{
+    return atomic_load_explicit(&p->damaged, memory_order_acquire);
+}
+
+void part_set_damaged(struct part *p)
+{
+    atomic_store_explicit(&p->damaged, true, memory_order_release);
+}
+
+/* What is wrong with the file is damage, whether its bytes are wrong or can't be had. */
+static void note_failure(struct part *p, enum err_code code)
+{
+    if (code == ERR_CORRUPT || code == ERR_IO) {
+        part_set_damaged(p);
+    }
 }
 
 struct part *part_ref(struct part *p)
@@ -203,8 +303,7 @@ void part_close(struct part *p)
     }
     CHECK(p->references > 0);
     if (--p->references == 0) {
-        file_close(p->file);
-        mem_free(p->blocks);
+        close_content(atomic_load_explicit(&p->content, memory_order_relaxed));
         mem_free(p);
     }
 }
@@ -214,24 +313,32 @@ const struct part_info *part_info(const struct part *p)
     return &p->info;
 }
 
+static const struct content *content_of(const struct part *p)
+{
+    return atomic_load_explicit(&p->content, memory_order_acquire);
+}
+
 size_t part_block_count(const struct part *p)
 {
-    return p->block_count;
+    const struct content *c = content_of(p);
+    return c == NULL ? 0 : c->block_count;
 }
 
 const struct part_block *part_block(const struct part *p, size_t i)
 {
-    CHECK(i < p->block_count);
-    return &p->blocks[i];
+    const struct content *c = content_of(p);
+    CHECK(c != NULL);
+    CHECK(i < c->block_count);
+    return &c->blocks[i];
 }
 
-static size_t find_series(const struct part *p, uint64_t series_id)
+static size_t find_series(const struct content *c, uint64_t series_id)
 {
     size_t low = 0;
-    size_t high = p->block_count;
+    size_t high = c->block_count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (p->blocks[middle].series_id < series_id) {
+        if (c->blocks[middle].series_id < series_id) {
             low = middle + 1;
         } else {
             high = middle;
@@ -242,18 +349,25 @@ static size_t find_series(const struct part *p, uint64_t series_id)
 
 void part_find(const struct part *p, uint64_t series_id, size_t *first, size_t *end)
 {
-    *first = find_series(p, series_id);
+    const struct content *c = content_of(p);
+    *first = 0;
+    *end = 0;
+    if (c == NULL) {
+        return;
+    }
+    *first = find_series(c, series_id);
     *end = *first;
-    while (*end < p->block_count && p->blocks[*end].series_id == series_id) {
+    while (*end < c->block_count && c->blocks[*end].series_id == series_id) {
         (*end)++;
     }
 }
 
-static enum err_code read_block(struct part *p, size_t block, struct buf *scratch, struct err *e)
+static enum err_code read_block(const struct content *c, size_t block, struct buf *scratch,
+                                struct err *e)
 {
-    const struct part_block *b = &p->blocks[block];
+    const struct part_block *b = &c->blocks[block];
     buf_reset(scratch);
-    return file_read_exact(p->file, b->offset, buf_extend(scratch, b->size), b->size, e);
+    return file_read_exact(c->file, b->offset, buf_extend(scratch, b->size), b->size, e);
 }
 
 /* Whether a block's own header says what the index says. */
@@ -270,40 +384,39 @@ static enum err_code check_place(const struct part_block *b, const struct block_
 enum err_code part_read(struct part *p, size_t block, struct buf *scratch, struct rows *rows,
                         struct err *e)
 {
-    CHECK(block < p->block_count);
+    const struct content *c = content_of(p);
+    CHECK(c != NULL);
+    CHECK(block < c->block_count);
     struct block_header h;
-    enum err_code code = read_block(p, block, scratch, e);
+    enum err_code code = read_block(c, block, scratch, e);
     if (code == ERR_OK) {
         code = block_decode(buf_bytes(scratch), &h, rows, e);
     }
     if (code == ERR_OK) {
-        code = check_place(&p->blocks[block], &h, e);
+        code = check_place(&c->blocks[block], &h, e);
     }
     if (code != ERR_OK) {
+        note_failure(p, code);
         rows_clear(rows);
         (void)err_wrap(e, "part %s, block %zu at %" PRIu64, p->name, block,
-                       p->blocks[block].offset);
+                       c->blocks[block].offset);
     }
     return code;
 }
 
-enum err_code part_verify(struct part *p, struct err *e)
+static enum err_code verify_blocks(const struct content *c, struct err *e)
 {
-    struct hash128 hash;
     struct buf scratch = {0};
-    enum err_code code = content_hash_file(p->file, p->info.size, &hash, e);
-    if (code == ERR_OK && (hash.low != p->info.hash.low || hash.high != p->info.hash.high)) {
-        code = err_set(e, ERR_CORRUPT, "its content does not have the hash of its name");
-    }
-    for (size_t i = 0; i < p->block_count && code == ERR_OK; i++) {
+    enum err_code code = ERR_OK;
+    for (size_t i = 0; i < c->block_count && code == ERR_OK; i++) {
         struct block_header h;
         struct block_column *columns = NULL;
-        code = read_block(p, i, &scratch, e);
+        code = read_block(c, i, &scratch, e);
         if (code == ERR_OK) {
             code = block_check(buf_bytes(&scratch), &h, e);
         }
         if (code == ERR_OK) {
-            code = check_place(&p->blocks[i], &h, e);
+            code = check_place(&c->blocks[i], &h, e);
         }
         if (code == ERR_OK) {
             code = block_columns(buf_bytes(&scratch), &h, &columns, e);
@@ -311,7 +424,25 @@ enum err_code part_verify(struct part *p, struct err *e)
         }
     }
     buf_deinit(&scratch);
+    return code;
+}
+
+enum err_code part_verify(struct part *p, struct err *e)
+{
+    const struct content *c = content_of(p);
+    if (c == NULL) {
+        return err_set(e, ERR_CORRUPT, "part %s: it could not be opened", p->name);
+    }
+    struct hash128 hash;
+    enum err_code code = content_hash_file(c->file, p->info.size, &hash, e);
+    if (code == ERR_OK && (hash.low != p->info.hash.low || hash.high != p->info.hash.high)) {
+        code = err_set(e, ERR_CORRUPT, "its content does not have the hash of its name");
+    }
+    if (code == ERR_OK) {
+        code = verify_blocks(c, e);
+    }
     if (code != ERR_OK) {
+        note_failure(p, code);
         (void)err_wrap(e, "part %s", p->name);
     }
     return code;
@@ -323,7 +454,10 @@ void part_source_init(struct part_source *s, struct part *p, uint64_t series_id,
                       int64_t until)
 {
     *s = (struct part_source){.part = p, .from = from, .until = until};
-    part_find(p, series_id, &s->at, &s->end);
+    s->lost = content_of(p) == NULL;
+    if (!s->lost) {
+        part_find(p, series_id, &s->at, &s->end);
+    }
 }
 
 void part_source_deinit(struct part_source *s)
@@ -335,6 +469,10 @@ void part_source_deinit(struct part_source *s)
 enum err_code part_source_next(struct part_source *s, struct rows *rows, struct err *e)
 {
     rows_clear(rows);
+    if (s->lost) {
+        return err_set(e, ERR_CORRUPT, "part %s is damaged: which of the rows it has is not known",
+                       s->part->name);
+    }
     while (s->at < s->end && rows->count == 0) {
         size_t block = s->at++;
         const struct part_block *b = part_block(s->part, block);

@@ -18,10 +18,18 @@
  *
  * Version 1 held blocks of version 1 and is refused.
  *
- * A part may be read by several threads; one thread opens and closes it. */
+ * A part whose file fails a read is damaged (safety.md E4): what is read well of
+ * it counts still, until its file is whole again and opened anew.
+ *
+ *   part_open ──► WHOLE ── a read failed ──► DAMAGED ── part_reopen ──► WHOLE
+ *                  part_lost ──────────────────┘
+ *
+ * A part may be read by several threads; one thread at a time opens, reopens and
+ * closes it. */
 #ifndef TIDEMARK_TSDB_PART_H
 #define TIDEMARK_TSDB_PART_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -61,6 +69,8 @@ struct part_block {
 
 /* "part-<32 hex digits>" */
 void part_name(struct hash128 hash, char dst[PART_NAME_SIZE]);
+/* The hash in such a name; false: it is none. */
+bool part_hash(const char *name, struct hash128 *hash);
 
 /* --- reading --- */
 
@@ -69,8 +79,15 @@ struct part;
 /* Reads header, footer and index. ERR_CORRUPT names the file. */
 MUST_CHECK enum err_code part_open(struct io *io, const char *dir, const struct part_info *info,
                                    struct part **out, struct err *e);
-struct part *part_ref(struct part *p); /* references are counted by one thread */
-void part_close(struct part *p);       /* gives one back; NULL is fine */
+/* One whose file can't be opened stands in for it: every read of its VGroup fails
+ * with ERR_CORRUPT, because it may have rows of any series. */
+struct part *part_lost(const struct part_info *info);
+/* Its file is whole again: opened anew. On failure the part is as before. */
+MUST_CHECK enum err_code part_reopen(struct io *io, const char *dir, struct part *p, struct err *e);
+bool part_is_damaged(const struct part *p); /* any thread */
+void part_set_damaged(struct part *p);      /* any thread */
+struct part *part_ref(struct part *p);      /* references are counted by one thread */
+void part_close(struct part *p);            /* gives one back; NULL is fine */
 const struct part_info *part_info(const struct part *p);
 size_t part_block_count(const struct part *p);
 const struct part_block *part_block(const struct part *p, size_t i);
@@ -86,6 +103,7 @@ MUST_CHECK enum err_code part_verify(struct part *p, struct err *e);
 
 struct part_source {
     struct part *part;
+    bool lost; /* it had no index when this began */
     size_t at;
     size_t end;
     int64_t from; /* both included */

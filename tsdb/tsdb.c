@@ -36,18 +36,27 @@ bool tsdb_name_is_valid(const char *name)
 
 /* --- opening --- */
 
+/* A part that is damaged, or gone, is refilled from another node (safety.md E4);
+ * the rest of the state can be used meanwhile. */
+static enum err_code open_part(struct tsdb *db, const struct part_info *info, struct part **out,
+                               struct err *e)
+{
+    struct err why;
+    enum err_code code = part_open(db->io, db->dir, info, out, &why);
+    if (code == ERR_CORRUPT || code == ERR_IO || code == ERR_NOT_FOUND) {
+        log_error(db->log, "tsdb", "part-damaged", "reason=\"%s\"", why.text);
+        *out = part_lost(info);
+        return ERR_OK;
+    }
+    return code == ERR_OK ? ERR_OK : err_set(e, code, "%s", why.text);
+}
+
 static enum err_code open_parts(struct tsdb *db, const struct manifest *m, struct part_set *set,
                                 struct err *e)
 {
     for (size_t i = m->part_count; i-- > 0;) { /* the oldest first */
         struct part *p = NULL;
-        enum err_code code = part_open(db->io, db->dir, &m->parts[i], &p, e);
-        if (code == ERR_NOT_FOUND) { /* a part that is listed and gone is damage */
-            char name[PART_NAME_SIZE];
-            part_name(m->parts[i].hash, name);
-            code = err_set(e, ERR_CORRUPT, "part %s of checkpoint %" PRIu64 " is missing", name,
-                           m->index);
-        }
+        enum err_code code = open_part(db, &m->parts[i], &p, e);
         if (code != ERR_OK) {
             return code;
         }

@@ -42,9 +42,9 @@ struct tsdb_options {
     bool forget_sessions;      /* for tests that show why a checkpoint holds them (safety.md E1) */
 };
 
-/* Opens the state of a checkpoint. ERR_CORRUPT names the file that is damaged
- * (only the manifest and the parts' headers and indexes are read here; block checksums are
- * checked as blocks are read). */
+/* Opens the state of a checkpoint. ERR_CORRUPT: the manifest is damaged or gone. Of
+ * the parts only headers and indexes are read here; one that is damaged or gone is
+ * logged, the rest can be used (see tsdb_damaged()). */
 MUST_CHECK enum err_code tsdb_open(const struct tsdb_options *options, struct tsdb **out,
                                    struct err *e);
 void tsdb_close(struct tsdb *db); /* NULL is fine; no view may be pinned */
@@ -164,11 +164,16 @@ struct tsdb_checkpoint {
     uint64_t bytes_written;
     unsigned parts_written;
     unsigned parts_kept;
+    bool unreadable; /* on failure: a part to be merged is damaged; can be tried again */
 };
 
 /* FROZEN. Any one thread (the pool): writes parts and manifest, all durable on return. */
 MUST_CHECK enum err_code tsdb_checkpoint_write(struct tsdb *db, struct tsdb_checkpoint *out,
                                                struct err *e);
+/* FROZEN, not beside a write. For a node that is alone: damaged parts, and those
+ * older than them, are kept as they are instead of merged. In a cluster all nodes must write
+ * the same parts: there the checkpoint waits for the refill. */
+void tsdb_checkpoint_spare(struct tsdb *db);
 /* Owner, once the control file names the checkpoint: drops the frozen memory. */
 MUST_CHECK enum err_code tsdb_checkpoint_finish(struct tsdb *db, struct err *e);
 /* Owner. Removes manifests other than the 'count' given and the parts that none
@@ -208,7 +213,33 @@ MUST_CHECK enum err_code tsdb_install_finish(struct tsdb_install *t, uint64_t *i
                                              uint64_t *term, struct err *e);
 void tsdb_install_close(struct tsdb_install *t);
 
-/* Reads checkpoint files whole and checks every checksum (tidemark wal verify, scrub). */
+/* --- parts that are damaged (safety.md E4) --- */
+
+/* A part that failed when it was opened or read, with the rows that can't be had
+ * while it is not refilled: those of its blocks that are damaged, or, when its
+ * index is, any of its VGroup. */
+struct tsdb_damage {
+    struct tsdb_file file;
+    unsigned vgroup;
+    uint64_t row_count;
+};
+
+enum { TSDB_DAMAGE_MAX = 64 };
+
+/* Owner. Those found so far, at most TSDB_DAMAGE_MAX: how many. */
+size_t tsdb_damaged(struct tsdb *db, struct tsdb_damage out[TSDB_DAMAGE_MAX]);
+/* Owner. Another node says that what it was given of this part is wrong. */
+void tsdb_suspect(struct tsdb *db, const char *name);
+/* Any one thread. Reads the file anew from the disk; when it is whole after all there is
+ * nothing to fetch. Then as an install of that one file; finish gives index and term 0. */
+MUST_CHECK enum err_code tsdb_refill_begin(struct io *io, const char *dir,
+                                           const struct tsdb_file *file, struct tsdb_install **out,
+                                           struct err *e);
+/* Owner. The file is whole: it is used from now on. ERR_NOT_FOUND: no part is called
+ * so any more. */
+MUST_CHECK enum err_code tsdb_refilled(struct tsdb *db, const char *name, struct err *e);
+
+/* Reads checkpoint files whole and checks every checksum (tidemark wal verify). */
 MUST_CHECK enum err_code tsdb_verify(struct io *io, const char *dir, uint64_t index,
                                      unsigned *parts, struct err *e);
 

@@ -149,6 +149,25 @@ TEST(io_posix, resize_cuts_and_extends_with_zeros)
     fixture_close(&f);
 }
 
+/* Whether the cache still has it can't be seen from here; that nothing is lost can. */
+TEST(io_posix, forgetting_loses_nothing)
+{
+    struct fixture f = fixture_open();
+    struct file *file = open_new(&f);
+    static const uint8_t content[200000] = {[0] = 'a', [65536] = 'b', [199999] = 'c'};
+    static uint8_t got[sizeof content];
+    struct bytes part = bytes_of(content, sizeof content);
+    EXPECT_OK(file_write_at(file, 0, &part, 1, &f.err));
+    file_forget(file, 0, sizeof content); /* not synced yet: stays */
+    EXPECT_OK(file_sync(file, &f.err));
+    file_forget(file, 70000, 60000);
+    file_forget(file, 0, 1 << 20);
+    EXPECT_OK(file_read_exact(file, 0, got, sizeof got, &f.err));
+    EXPECT_MEM(got, content, sizeof got);
+    file_close(file);
+    fixture_close(&f);
+}
+
 TEST(io_posix, errors_name_the_path_the_call_and_the_reason)
 {
     struct fixture f = fixture_open();

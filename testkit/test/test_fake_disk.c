@@ -245,6 +245,24 @@ TEST(fake_disk, evicting_keeps_what_is_pending)
     fixture_close(&f);
 }
 
+/* What the cache alone has is kept, what it shows in place of the disk is given up. */
+TEST(fake_disk, a_file_can_be_read_from_the_disk_itself)
+{
+    struct fixture f = fixture_open();
+    char text[64];
+    make_durable(&f, "a", 3, 'a');
+    struct file *file = open_new(&f, "a");
+    write_sectors(&f, file, 0, 1, 'b');
+    fake_disk_fail_next(f.disk, FAKE_DISK_SYNC, ERR_IO);
+    EXPECT_ERR(file_sync(file, &f.err), ERR_IO);
+    write_sectors(&f, file, 1, 1, 'c');
+    EXPECT_STR(sectors_of(&f, "a", text), "bca");
+    file_forget(file, 0, 3 * (uint64_t)FAKE_DISK_SECTOR_SIZE);
+    EXPECT_STR(sectors_of(&f, "a", text), "aca");
+    file_close(file);
+    fixture_close(&f);
+}
+
 TEST(fake_disk, old_unsynced_sectors_are_written_back_beyond_the_limit)
 {
     struct fixture f = fixture_open();
