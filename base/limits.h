@@ -69,6 +69,9 @@ enum {
     LIMIT_APPEND_ENTRIES_MAX = 4096,
     /* Entries in memory that are not applied yet: a leader refuses more, a follower leaves more out. */
     LIMIT_UNAPPLIED_SIZE_MAX = 128 * LIMIT_MIB,
+    /* Changes that wait while ts.wal.wal_level is changed. */
+    LIMIT_HELD_COMMANDS = 65536,
+    LIMIT_HELD_SIZE_MAX = 64 * LIMIT_MIB,
     /* Linearizable reads that wait for a leadership round. */
     LIMIT_READS_WAITING = 65536,
     /* One file of a log; a power of two between these. */

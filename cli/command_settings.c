@@ -125,6 +125,9 @@ static enum cli_exit finish_change(struct cli *cli, Tidemark__V1__SetSettingResp
     if (s != NULL && s->restart) {
         cli_note(cli, "takes effect on each node after its next restart");
     }
+    if (answer->note != NULL && answer->note[0] != '\0') {
+        cli_note(cli, "%s", answer->note);
+    }
     tidemark__v1__set_setting_response__free_unpacked(answer, NULL);
     return cli_done(cli);
 }

@@ -100,6 +100,11 @@ struct node_status cluster_wait_status(struct cluster *c, size_t node);
  * the lead moves or a call takes long, until 'done' is true. */
 void cluster_change(struct cluster *c, const char *method, size_t node, cluster_condition *done,
                     void *context);
+/* 'kind' as the leader shows it: "voter", "standby", "spare". NULL: not a member. */
+void cluster_wait_kind(struct cluster *c, size_t node, const char *kind);
+/* Both wait until it is done. */
+void cluster_promote(struct cluster *c, size_t node);
+void cluster_remove(struct cluster *c, size_t node);
 /* All running nodes have the same state at the same index. It must stand still:
  * while the work of cluster_on_turn() writes, that they meet at one index is luck. */
 void cluster_expect_equal_state(struct cluster *c);

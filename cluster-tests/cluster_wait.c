@@ -173,6 +173,20 @@ size_t cluster_wait_healthy(struct cluster *c)
     return s.leader;
 }
 
+/* Voters that the node shows; 0: it does not answer. */
+static size_t count_voters(struct cluster *c, size_t node)
+{
+    struct node_cluster_status status;
+    struct err e;
+    size_t voters = 0;
+    if (node_cluster_status_get(cluster_client(c, node), &status, &e) == ERR_OK) {
+        for (size_t i = 0; i < status.count; i++) {
+            voters += strcmp(status.nodes[i].kind, "voter") == 0;
+        }
+    }
+    return voters;
+}
+
 static bool has_leader(struct cluster *c, void *context)
 {
     struct survey *s = context;
@@ -180,11 +194,16 @@ static bool has_leader(struct cluster *c, void *context)
     describe(s);
     const struct node_status *leader =
         s->leader < cluster_size(c) ? find(s, cluster_name(c, s->leader)) : NULL;
-    size_t followers = 0;
-    for (size_t i = 0; leader != NULL && i < s->count; i++) {
-        followers += s->nodes[i].leader_id == leader->id && s->nodes[i].term == leader->term;
+    if (leader == NULL || leader->role == NODE_STANDALONE) {
+        return leader != NULL;
     }
-    return leader != NULL && (leader->role == NODE_STANDALONE || followers > cluster_size(c) / 2);
+    size_t followers = 0; /* among them the leader itself */
+    for (size_t i = 0; i < s->count; i++) {
+        followers += s->nodes[i].leader_id == leader->id && s->nodes[i].term == leader->term &&
+                     strcmp(s->nodes[i].kind, "voter") == 0;
+    }
+    size_t voters = count_voters(c, s->leader);
+    return voters > 0 && followers > voters / 2;
 }
 
 size_t cluster_wait_leader(struct cluster *c)
@@ -277,4 +296,47 @@ void cluster_expect_equal_state(struct cluster *c)
                          h.text[h.first]);
         }
     }
+}
+
+/* --- members --- */
+
+struct kind {
+    size_t node;
+    const char *kind; /* NULL: not a member */
+};
+
+static bool is_of_kind(struct cluster *c, void *context)
+{
+    const struct kind *k = context;
+    struct node_cluster_status status;
+    struct err e;
+    size_t leader = cluster_leader(c);
+    if (leader == cluster_size(c) ||
+        node_cluster_status_get(cluster_client(c, leader), &status, &e) != ERR_OK) {
+        return false;
+    }
+    for (size_t i = 0; i < status.count; i++) {
+        if (strcmp(status.nodes[i].name, cluster_name(c, k->node)) == 0) {
+            return k->kind != NULL && strcmp(status.nodes[i].kind, k->kind) == 0;
+        }
+    }
+    return k->kind == NULL;
+}
+
+void cluster_wait_kind(struct cluster *c, size_t node, const char *kind)
+{
+    struct kind k = {node, kind};
+    cluster_wait(c, is_of_kind, &k, 0, kind == NULL ? "still a member" : kind);
+}
+
+void cluster_promote(struct cluster *c, size_t node)
+{
+    struct kind voter = {node, "voter"};
+    cluster_change(c, "PromoteNode", node, is_of_kind, &voter);
+}
+
+void cluster_remove(struct cluster *c, size_t node)
+{
+    struct kind gone = {node, NULL};
+    cluster_change(c, "RemoveNode", node, is_of_kind, &gone);
 }

@@ -22,8 +22,8 @@ static const unsigned allowed[] = {
     [MEMBER_FORMING] = BIT(MEMBER_STARTING) | BIT(MEMBER_STOPPING),
     [MEMBER_REPAIRING] = BIT(MEMBER_STARTING) | BIT(MEMBER_STOPPING),
     [MEMBER_STARTING] = BIT(MEMBER_RUNNING) | BIT(MEMBER_REPAIRING) | BIT(MEMBER_STOPPING),
-    [MEMBER_RUNNING] = BIT(MEMBER_STARTING) | BIT(MEMBER_STOPPING),
-    [MEMBER_LOCAL] = BIT(MEMBER_STOPPING),
+    [MEMBER_RUNNING] = BIT(MEMBER_STARTING) | BIT(MEMBER_LOCAL) | BIT(MEMBER_STOPPING),
+    [MEMBER_LOCAL] = BIT(MEMBER_STARTING) | BIT(MEMBER_STOPPING),
     [MEMBER_STOPPING] = BIT(MEMBER_STOPPED),
     [MEMBER_STOPPED] = 0,
 };
@@ -272,8 +272,8 @@ void member_begin(struct member *m)
     if (member_is_ending(m)) {
         return;
     }
-    if (m->peer_address_count > 1) {
-        member_found_open(m);
+    if (m->peer_address_count > 1 || m->hard.cluster_id != 0) {
+        member_found_open(m); /* alone, it tells who asks that a cluster is here */
     }
     if (member_is_ending(m)) {
         return;
@@ -352,6 +352,7 @@ static void close_parts(struct member *m)
     member_repair_close(m);
     member_found_close(m);
     member_manage_close(m);
+    member_level_close(m);
     member_apply_clear(m);
     member_reply_all(m, ERR_UNAVAILABLE, "the node is stopping");
 }
@@ -450,6 +451,14 @@ static bool must_hand_over(const struct member *m)
     return member_lead_successor(m) != 0 && !is_weakened(m->weaken, WEAKEN_CLEAN_STOP);
 }
 
+static void propose_last_checkpoint(struct member *m)
+{
+    if (m->level == NULL && !m->stop_checkpoint && is_checkpoint_due(m)) {
+        m->stop_checkpoint = true;
+        member_propose_own(m, COMMAND_CHECKPOINT, (struct bytes){0});
+    }
+}
+
 void member_stop(struct member *m, uint64_t deadline_ms)
 {
     if (member_is_ending(m) || m->stop_asked) {
@@ -458,12 +467,11 @@ void member_stop(struct member *m, uint64_t deadline_ms)
     m->stop_asked = true;
     m->stop_by_ms = deadline_ms;
     member_say(m, "stopping");
+    member_level_stop(m);
     if (must_hand_over(m)) {
         member_lead_give(m);
     }
-    if (is_checkpoint_due(m)) {
-        member_propose_own(m, COMMAND_CHECKPOINT, (struct bytes){0});
-    }
+    propose_last_checkpoint(m);
 }
 
 static bool somebody_waits(const struct member *m)
@@ -481,7 +489,7 @@ static bool somebody_waits(const struct member *m)
 /* Nothing is open that a clean stop should wait for. */
 static bool is_drained(const struct member *m)
 {
-    return !must_hand_over(m) && !somebody_waits(m) && m->applying == NULL &&
+    return !must_hand_over(m) && !somebody_waits(m) && m->applying == NULL && m->level == NULL &&
            !m->checkpoint_running && !is_checkpoint_due(m);
 }
 
@@ -493,6 +501,7 @@ static void stop_tick(struct member *m)
     if (must_hand_over(m)) {
         member_lead_give(m);
     }
+    propose_last_checkpoint(m);
     bool forced = m->now_ms >= m->stop_by_ms;
     if (!forced && !is_drained(m)) {
         return;
@@ -590,6 +599,7 @@ void member_tick(struct member *m, uint64_t now_ms)
         member_refill_tick(m);
         member_checkpoint_tick(m);
         member_manage_tick(m);
+        member_level_tick(m);
         member_mark(m);
         member_expire(m);
         stop_tick(m);
@@ -619,6 +629,9 @@ uint64_t member_deadline_ms(const struct member *m)
     }
     if (m->mark_due) {
         at = earliest(at, m->appended_ms + MEMBER_MARK_IDLE_MS);
+    }
+    if (m->level != NULL) {
+        at = earliest(at, m->now_ms + 1);
     }
     if (m->manage != NULL || m->install != NULL || m->deadlines_ms != 0) {
         at = earliest(at, m->now_ms + 20);
@@ -697,6 +710,9 @@ static bool is_healthy(const struct member *m)
 {
     if (m->state == MEMBER_LOCAL) {
         return m->local_ready; /* the local WAL is replayed */
+    }
+    if (member_level_reads_here(m)) {
+        return true;
     }
     if (m->state != MEMBER_RUNNING || !m->formed) {
         return false;

@@ -7,6 +7,8 @@
  *                      ├─► REPAIRING ──► STARTING             │
  *                      ├─► STARTING                           ├─► REPAIRING (damage found)
  *                      └─► LOCAL (one node without Raft)      │
+ *                             │ ▲                             │
+ *          STARTING ◄── to 3 ─┘ └────────── from level 3 ─────┤
  *                                                             ▼
  *                 any ──► STOPPING ──► STOPPED         (stop, or fail-stop)
  *
@@ -129,8 +131,9 @@ void member_peer_message(struct member *m, uint64_t peer_id, struct bytes messag
 
 struct member_reply {
     enum err_code code; /* ERR_OK, or why not; a command's own refusal too */
-    const char *text;   /* "" when OK; borrowed for the call */
+    const char *text;   /* "" when OK, or what else is to be said; borrowed for the call */
     uint64_t index;
+    uint64_t blocked_ms;       /* how long writes had to wait for a change of ts.wal.wal_level */
     const char *leader;        /* client address of the leader, "" unknown */
     struct tsdb_result result; /* of a command */
     struct bytes data;         /* of a status; borrowed for the call */

@@ -177,7 +177,9 @@ void member_load_settings(struct member *m)
 /* What a restart needs before it can read the state is mirrored (safety.md D3). */
 static void mirror_settings(struct member *m)
 {
-    enum wal_level level = (enum wal_level)m->settings.wal_level;
+    bool unfinished = m->state == MEMBER_LOCAL && m->settings.wal_level == WAL_LEVEL_BYRL;
+    enum wal_level level =
+        unfinished ? m->control.wal_level : (enum wal_level)m->settings.wal_level;
     enum wal_recovery_mode mode =
         (enum wal_recovery_mode)settings_value(m->values, "ts.wal.recovery_mode");
     if (m->control.wal_level != level || m->control.recovery_mode != mode) {
@@ -307,6 +309,9 @@ static void learn_configuration(struct member *m, const struct entry *entry)
     if (hard_state_set_blob(&m->hard.committed, entry->index, entry_payload(entry), &e) != ERR_OK) {
         member_fail(m, "entry %" PRIu64 ": %s", entry->index, e.text);
         return;
+    }
+    if (m->state == MEMBER_LOCAL) {
+        m->configuration = m->committed; /* with Raft it is in force when it is appended */
     }
     if (m->hard.pending.index <= entry->index) {
         m->hard.pending.index = 0;

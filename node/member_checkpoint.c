@@ -86,7 +86,7 @@ static void take_start(struct member *m, const struct hard_state *hard)
     m->hard.start_counter = hard->start_counter;
     m->hard.start_count = hard->start_count;
     memcpy(m->hard.starts, hard->starts, sizeof m->hard.starts);
-    if (m->hard.cluster_id != 0 && m->state != MEMBER_LOCAL) {
+    if (m->hard.cluster_id != 0) {
         member_hello_changed(m);
     }
 }
@@ -400,7 +400,8 @@ static void watch_memory(struct member *m)
 void member_checkpoint_tick(struct member *m)
 {
     watch_memory(m);
-    if (m->db == NULL || m->checkpoint_running || m->stop_asked || !may_propose(m)) {
+    if (m->db == NULL || m->checkpoint_running || m->stop_asked || m->level != NULL ||
+        !may_propose(m)) {
         return;
     }
     if (m->checkpoint_next_ms == 0) {

@@ -97,6 +97,7 @@ static void done_forwarded(struct member_request *r, const struct member_reply *
     answer.code = (uint32_t)reply->code;
     answer.text = (char *)(uintptr_t)reply->text;
     answer.index = reply->index;
+    answer.blocked_ms = reply->blocked_ms;
     answer.result.data = result.data;
     answer.result.len = result.size;
     Tidemark__Peer__V1__PeerMessage message;
@@ -167,6 +168,7 @@ void member_take_forward_answer(struct member *m, const Tidemark__Peer__V1__Forw
         .code = (enum err_code)a->code,
         .text = a->text,
         .index = a->index,
+        .blocked_ms = a->blocked_ms,
         .leader = "",
     };
     (void)get_result(bytes_of(a->result.data, a->result.len), &reply.result);

@@ -70,14 +70,19 @@ static void settled(struct member *m, bool raft)
 {
     log_info(m->log, "node", "cluster", "id=%016" PRIx64 " directory=%016" PRIx64,
              m->hard.cluster_id, m->hard.directory_id);
-    if (m->founding != NULL && !founding_is_settled(m->founding)) {
+    if (m->founding == NULL) {
+        member_found_open(m);
+    } else if (!founding_is_settled(m->founding)) {
         founding_settle(m->founding, m->hard.cluster_id, hard_state_blob_bytes(&m->hard.founding));
     }
+    if (member_is_ending(m)) {
+        return;
+    }
+    member_hello_changed(m);
     if (!raft) {
         member_go_local(m);
         return;
     }
-    member_hello_changed(m);
     member_dial(m);
     member_raft_load(m);
 }
@@ -125,14 +130,13 @@ static void submit_found(struct member *m, bool raft, struct bytes entry)
 
 /* --- one node alone --- */
 
-static void own_configuration(const struct member *m, struct buf *out)
+void member_own_configuration(const struct member *m, struct configuration *out)
 {
-    struct configuration c = {.index = 1, .count = 1};
-    c.servers[0].id = m->hard.directory_id;
-    c.servers[0].role = SERVER_VOTER;
-    (void)snprintf(c.servers[0].address, sizeof c.servers[0].address, "%s@%s", m->name,
-                   m->peer_address);
-    configuration_encode(&c, out);
+    *out = (struct configuration){.index = 1, .count = 1};
+    struct server *s = &out->servers[0];
+    s->id = m->hard.directory_id;
+    s->role = SERVER_VOTER;
+    (void)snprintf(s->address, sizeof s->address, "%s@%s", m->name, m->peer_address);
 }
 
 void member_found_alone(struct member *m)
@@ -143,7 +147,9 @@ void member_found_alone(struct member *m)
     bool raft = m->wal_level_new == WAL_LEVEL_BYRL;
     struct buf entry = {0};
     if (raft) {
-        own_configuration(m, &entry);
+        struct configuration own;
+        member_own_configuration(m, &own);
+        configuration_encode(&own, &entry);
     }
     submit_found(m, raft, buf_bytes(&entry));
     buf_deinit(&entry);
@@ -371,23 +377,27 @@ bool member_serves_clients(const struct member *m)
     return m->formed || is_weakened(m->weaken, WEAKEN_FORMING);
 }
 
-static void propose_level(struct member *m)
+void member_put_level(struct buf *body, unsigned level)
 {
     Tidemark__Log__V1__SetSetting set;
     tidemark__log__v1__set_setting__init(&set);
     set.name = (char *)(uintptr_t)"ts.wal.wal_level";
     char value[16];
-    (void)snprintf(value, sizeof value, "%u",
-                   m->state == MEMBER_LOCAL ? m->wal_level_new : (unsigned)WAL_LEVEL_BYRL);
+    (void)snprintf(value, sizeof value, "%u", level);
     set.value = value;
-    struct buf body = {0};
     tidemark__log__v1__set_setting__pack(
-        &set, buf_extend(&body, tidemark__log__v1__set_setting__get_packed_size(&set)));
+        &set, buf_extend(body, tidemark__log__v1__set_setting__get_packed_size(&set)));
+}
+
+static void propose_level(struct member *m, unsigned level)
+{
+    struct buf body = {0};
+    member_put_level(&body, level);
     member_propose_own(m, COMMAND_SET_SETTING, buf_bytes(&body));
     buf_deinit(&body);
 }
 
-static void propose_formed(struct member *m)
+void member_propose_formed(struct member *m)
 {
     Tidemark__Log__V1__ClusterFormed formed;
     tidemark__log__v1__cluster_formed__init(&formed);
@@ -421,8 +431,8 @@ void member_formed_tick(struct member *m)
     char text[FOUNDING_TEXT_SIZE];
     if (founding_is_formed(voters, count, text) && !m->formed_proposed && status.leader_ready) {
         m->formed_proposed = true;
-        propose_level(m);
-        propose_formed(m);
+        propose_level(m, WAL_LEVEL_BYRL);
+        member_propose_formed(m);
     } else if (!m->formed_proposed) {
         member_say(m, "%s", text);
     }
@@ -431,7 +441,7 @@ void member_formed_tick(struct member *m)
 void member_local_first(struct member *m)
 {
     if (m->applied_index == 0 && m->local_index == 0 && m->settings.wal_level != m->wal_level_new) {
-        propose_level(m);
+        propose_level(m, m->wal_level_new);
     }
 }
 

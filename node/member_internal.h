@@ -5,6 +5,7 @@
  *   member_propose.c   commands: gathering into entries, answers, deadlines
  *   member_apply.c     committed entries through the apply lane; local copies
  *   member_local.c     commit without Raft: the local WAL alone
+ *   member_level.c     changing ts.wal.wal_level, between the two as well
  *   member_raft.c      replica events and actions; reads; the log lane's jobs
  *   member_peer.c      links to other nodes: who they are and what they say
  *   member_forward.c   what one node hands to another
@@ -113,6 +114,7 @@ struct answer_job;
 struct checkpoint_job;
 struct founding;
 struct install;
+struct level_switch;
 struct manage;
 struct refill;
 struct settings;
@@ -199,6 +201,8 @@ struct member {
     uint64_t local_term;
     bool local_ready; /* the local WAL is replayed */
 
+    struct level_switch *level; /* a change of ts.wal.wal_level is under way */
+
     /* peers */
     struct peer known[MEMBER_PEERS_MAX];
     size_t known_count;
@@ -250,6 +254,7 @@ struct member {
     char reason[ERR_TEXT_SIZE];
     uint64_t stop_by_ms;
     bool stop_asked;
+    bool stop_checkpoint; /* the last one was proposed */
     bool stop_closed;
 
     uint64_t writes, rows_written, reads;
@@ -304,6 +309,8 @@ void member_refuse_proposal(struct member *m, uint64_t index, enum err_code code
 /* Every open request ends with this (stopping). */
 void member_reply_all(struct member *m, enum err_code code, const char *text);
 void member_expire(struct member *m);
+/* Of one list; *next: the next deadline in it. */
+void member_expire_list(struct member *m, struct request_list *list, uint64_t *next);
 void list_push(struct request_list *list, struct member_request *r);
 void list_remove(struct request_list *list, struct member_request *r);
 struct member_request *list_find(const struct request_list *list, uint64_t token);
@@ -314,6 +321,10 @@ const char *member_why_no_leader(const struct member *m);
 const char *member_leader_address(struct member *m, char dst[LIMIT_ADDRESS_SIZE_MAX + 1]);
 /* Proposes a command that no client waits for. */
 void member_propose_own(struct member *m, enum command_kind kind, struct bytes body);
+/* Whatever waits for a change of the level: this one does not. 'r' may be NULL. */
+void member_propose_now(struct member *m, const struct command *command, struct member_request *r);
+/* LOCAL: as an entry of its own. */
+void member_propose_configuration(struct member *m, const struct configuration *c);
 
 /* --- member_apply.c --- */
 
@@ -328,6 +339,21 @@ void member_serve_reads(struct member *m);
 void member_local_start(struct member *m);
 /* Appends the entry (its index and term are set here) and applies it. */
 void member_local_submit(struct member *m, struct entry *entry);
+
+/* --- member_level.c --- */
+
+/* True: it was a change of ts.wal.wal_level, and is answered from there. */
+bool member_level_take(struct member *m, const struct command *command, struct member_request *r);
+/* Changes wait until the level is changed: member_level_hold() instead of proposing. */
+bool member_level_holds(const struct member *m);
+void member_level_hold(struct member *m, const struct command *command, struct member_request *r);
+/* The way to commit is being changed: reads are served at once meanwhile. */
+bool member_level_reads_here(const struct member *m);
+void member_level_tick(struct member *m);
+void member_level_expire(struct member *m, uint64_t *next);
+/* A stop was asked for: gives up what can be given up. */
+void member_level_stop(struct member *m);
+void member_level_close(struct member *m);
 
 /* --- member_raft.c --- */
 
@@ -385,6 +411,11 @@ void member_found_start(struct member *m);
 /* LOCAL: a new directory gets the level that it was started with. */
 void member_local_first(struct member *m);
 void member_found_alone(struct member *m);
+/* This node as the only member. */
+void member_own_configuration(const struct member *m, struct configuration *out);
+/* The body of a SetSetting command. */
+void member_put_level(struct buf *body, unsigned level);
+void member_propose_formed(struct member *m);
 void member_found_tick(struct member *m);
 uint64_t member_found_deadline_ms(const struct member *m);
 void member_found_peer(struct member *m, const char *address, bool up);

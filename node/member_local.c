@@ -20,7 +20,7 @@ struct replay_job {
 
 static struct entry *entry_of(const struct wal_entry *w)
 {
-    return entry_new(ENTRY_COMMAND, w->index, w->term, w->payload);
+    return entry_new(log_map_entry_type(w->type), w->index, w->term, w->payload);
 }
 
 static void work_replay(struct job *job)
@@ -107,6 +107,8 @@ void member_local_start(struct member *m)
     if (m->applied_term > m->local_term) {
         m->local_term = m->applied_term;
     }
+    /* What stands in the local WAL before the era are copies (safety.md F2). */
+    CHECK(m->applied_index + 1 >= era->index_first);
     member_say(m, "replaying the local WAL from index %" PRIu64, m->applied_index + 1);
     replay_from(m, m->applied_index + 1);
 }
@@ -119,7 +121,7 @@ struct commit_job {
     struct entry *entry;
     bool append;
     bool sync;
-    bool metadata;
+    enum wal_type type;
     bool no_space;
     struct err err;
 };
@@ -131,7 +133,7 @@ static void work_commit(struct job *job)
     struct wal_entry record = {
         .index = c->entry->index,
         .term = c->entry->term,
-        .type = c->metadata ? WAL_METADATA : WAL_COMMAND,
+        .type = c->type,
         .payload = entry_payload(c->entry),
     };
     if (c->append && storage_failed(s) == NULL) {
@@ -168,6 +170,14 @@ static void done_commit(struct job *job)
     mem_free(c);
 }
 
+static enum wal_type wal_type_of(const struct entry *entry)
+{
+    if (entry->type != ENTRY_COMMAND) {
+        return log_map_wal_type(entry->type);
+    }
+    return command_is_metadata((enum command_kind)entry->payload[0]) ? WAL_METADATA : WAL_COMMAND;
+}
+
 void member_local_submit(struct member *m, struct entry *entry)
 {
     CHECK(m->state == MEMBER_LOCAL);
@@ -176,9 +186,11 @@ void member_local_submit(struct member *m, struct entry *entry)
     struct commit_job *c = mem_zalloc(sizeof *c);
     c->member = m;
     c->entry = entry_ref(entry);
-    c->metadata = command_is_metadata((enum command_kind)entry->payload[0]);
-    c->append = c->metadata || m->settings.wal_level != 0;
-    c->sync = c->metadata || m->settings.wal_level == 1;
+    c->type = wal_type_of(entry);
+    bool data = c->type == WAL_COMMAND;
+    unsigned level = m->settings.wal_level; /* 3: until a change of the level is finished */
+    c->append = !data || level != WAL_LEVEL_OFF;
+    c->sync = !data || level == WAL_LEVEL_SYNC || level == WAL_LEVEL_BYRL;
     if (c->append) {
         m->mark_due = true;
         m->appended_ms = m->now_ms;

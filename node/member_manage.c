@@ -243,8 +243,10 @@ void member_manage_tick(struct member *m)
         return;
     }
     struct manage *g = m->manage;
-    if (g == NULL) {
+    if (g == NULL && m->level == NULL) {
         replace_by_newcomer(m);
+    }
+    if (g == NULL) {
         return;
     }
     if (m->now_ms >= g->give_up_ms) {
@@ -310,6 +312,12 @@ static enum err_code goal_remove(const struct member *m, const struct member_cha
     if (c->id == 0 && voter != NULL && other != NULL) {
         return err_set(e, ERR_INVALID, "two members are named '%s': give the id too", c->name);
     }
+    if (m->committed.count == 2 && m->settings.wal_level != WAL_LEVEL_BYRL) {
+        return err_set(e, ERR_STATE,
+                       "the last but one is removed at ts.wal.wal_level = 3 alone, it is %u: set "
+                       "it first",
+                       m->settings.wal_level);
+    }
     g->id = c->id != 0 ? c->id : named != NULL ? named->id : 0;
     if (configuration_find(&m->committed, g->id) == NULL) {
         return err_set(e, ERR_NOT_FOUND, "no member is named '%s'", c->name);
@@ -348,6 +356,12 @@ static enum err_code make_goal(const struct member *m, const struct member_chang
         if (c->id == 0) {
             return err_set(e, ERR_INVALID, "a directory id is needed to add a node");
         }
+        if (m->settings.wal_level != WAL_LEVEL_BYRL) {
+            return err_set(e, ERR_STATE,
+                           "a member is added at ts.wal.wal_level = 3 alone, it is %u: set it "
+                           "first",
+                           m->settings.wal_level);
+        }
         g->id = c->id;
         (void)snprintf(g->address, sizeof g->address, "%s@%s", c->name, c->peer_address);
         return ERR_OK;
@@ -376,6 +390,8 @@ void member_change(struct member *m, const struct member_change_request *change,
                            "this node commits without Raft: set ts.wal.wal_level = 3 first");
     } else if (!member_is_leader(m) || !m->formed) {
         member_reply_error(r, ERR_NOT_LEADER, "membership is changed at the leader");
+    } else if (m->level != NULL || m->applied_index < replica_status(m->replica).commit_index) {
+        member_reply_error(r, ERR_UNAVAILABLE, "a change of ts.wal.wal_level is under way: retry");
     } else if (m->manage != NULL && m->manage->waiting.first != NULL) {
         member_reply_error(r, ERR_STATE, "another membership change is under way: retry");
     } else if (make_goal(m, change, &goal, &e) != ERR_OK) {
@@ -391,7 +407,9 @@ void member_change(struct member *m, const struct member_change_request *change,
 void member_join_request(struct member *m, uint64_t peer_id, const char *name,
                          const char *peer_address)
 {
-    bool ready = member_is_leader(m) && m->manage == NULL;
+    bool ready = member_is_leader(m) && m->manage == NULL && m->level == NULL;
+    /* At another level a cluster takes back its own, it does not grow (safety.md F1). */
+    ready = ready && (m->settings.wal_level == WAL_LEVEL_BYRL || pick(m, name, true) != NULL);
     if (!ready || configuration_find(&m->configuration, peer_id) != NULL) {
         return;
     }
@@ -416,6 +434,10 @@ void member_transfer(struct member *m, const char *name, struct member_request *
             return;
         }
         id = s->id;
+    }
+    if (m->level != NULL) {
+        member_reply_error(r, ERR_UNAVAILABLE, "a change of ts.wal.wal_level is under way: retry");
+        return;
     }
     if (!member_is_leader(m)) {
         member_reply_error(r, ERR_NOT_LEADER, "leadership is handed over by the leader");

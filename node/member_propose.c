@@ -335,6 +335,8 @@ void member_propose(struct member *m, const struct command *command, struct memb
                            command->body.size, limit);
     } else if (member_is_ending(m) || m->stop_asked) {
         member_reply_error(r, ERR_UNAVAILABLE, "the node is stopping");
+    } else if (member_level_holds(m)) {
+        member_level_hold(m, command, r);
     } else if (!member_serves_clients(m) || (m->state != MEMBER_LOCAL && m->replica == NULL) ||
                (m->state == MEMBER_LOCAL && !m->local_ready)) {
         member_reply_error(r, ERR_UNAVAILABLE, "%s", why_unavailable(m));
@@ -342,9 +344,9 @@ void member_propose(struct member *m, const struct command *command, struct memb
         struct err e;
         if (is_refused(m, command, &e)) {
             member_reply_error(r, e.code, "%s", e.text);
-            return;
+        } else if (!member_level_take(m, command, r)) {
+            gather(m, command, r);
         }
-        gather(m, command, r);
     } else {
         member_forward(m, command, r);
     }
@@ -352,9 +354,36 @@ void member_propose(struct member *m, const struct command *command, struct memb
 
 void member_propose_own(struct member *m, enum command_kind kind, struct bytes body)
 {
-    CHECK(m->state == MEMBER_LOCAL || m->replica != NULL);
     struct command command = {.kind = kind, .body = body};
-    gather(m, &command, NULL);
+    if (member_level_holds(m)) {
+        member_level_hold(m, &command, NULL);
+    } else {
+        member_propose_now(m, &command, NULL);
+    }
+}
+
+void member_propose_now(struct member *m, const struct command *command, struct member_request *r)
+{
+    CHECK(m->state == MEMBER_LOCAL || m->replica != NULL);
+    if (r != NULL) {
+        member_start_request(m, r);
+    }
+    gather(m, command, r);
+    member_flush(m, m->now_ms);
+}
+
+void member_propose_configuration(struct member *m, const struct configuration *c)
+{
+    CHECK(m->state == MEMBER_LOCAL);
+    struct buf bytes = {0};
+    configuration_encode(c, &bytes);
+    member_flush(m, m->now_ms);
+    struct entry *entry =
+        entry_new(ENTRY_CHANGE, m->local_index + 1, m->local_term, buf_bytes(&bytes));
+    (void)add_proposal(m, entry, 0);
+    member_local_submit(m, entry);
+    entry_unref(entry);
+    buf_deinit(&bytes);
 }
 
 /* --- the end of a request --- */
@@ -527,7 +556,7 @@ static bool is_late(const struct member *m, const struct member_request *r)
     return r->deadline_ms != 0 && r->deadline_ms <= m->now_ms;
 }
 
-static void expire_list(struct member *m, struct request_list *list, uint64_t *next)
+void member_expire_list(struct member *m, struct request_list *list, uint64_t *next)
 {
     struct member_request *r = list->first;
     while (r != NULL) {
@@ -569,11 +598,12 @@ void member_expire(struct member *m)
     }
     uint64_t next = 0;
     expire_proposals(m, &next);
-    expire_list(m, &m->forwards, &next);
-    expire_list(m, &m->reads_asked, &next);
-    expire_list(m, &m->reads_remote, &next);
-    expire_list(m, &m->reads_waiting, &next);
-    expire_list(m, &m->checkpoint_requests, &next);
-    expire_list(m, &m->status_asked, &next);
+    member_level_expire(m, &next);
+    member_expire_list(m, &m->forwards, &next);
+    member_expire_list(m, &m->reads_asked, &next);
+    member_expire_list(m, &m->reads_remote, &next);
+    member_expire_list(m, &m->reads_waiting, &next);
+    member_expire_list(m, &m->checkpoint_requests, &next);
+    member_expire_list(m, &m->status_asked, &next);
     m->deadlines_ms = next;
 }

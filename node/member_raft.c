@@ -591,11 +591,14 @@ void member_read(struct member *m, bool stale, uint64_t index_min, struct member
     member_start_request(m, r);
     r->index = index_min;
     r->only_index = false;
-    bool readable = m->db != NULL && (m->state == MEMBER_LOCAL || m->state == MEMBER_RUNNING);
-    if (member_is_ending(m) || !readable || (m->state == MEMBER_LOCAL && !m->local_ready)) {
+    bool here = member_level_reads_here(m);
+    bool readable =
+        m->db != NULL && (here || m->state == MEMBER_LOCAL || m->state == MEMBER_RUNNING);
+    if (member_is_ending(m) || !readable ||
+        (m->state == MEMBER_LOCAL && !m->local_ready && !here)) {
         member_reply_error(r, ERR_UNAVAILABLE, "this node serves no reads now: %s",
                            m->message[0] != '\0' ? m->message : member_state_name(m->state));
-    } else if (stale || m->state == MEMBER_LOCAL) {
+    } else if (stale || here || m->state == MEMBER_LOCAL) {
         list_push(&m->reads_waiting, r);
         member_serve_reads(m);
     } else if (!member_serves_clients(m)) {

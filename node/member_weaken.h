@@ -25,6 +25,7 @@ enum member_weaken {
     WEAKEN_TOLD = 1U << 13,        /* C2.3: a log is told of that is not read yet */
     WEAKEN_FOUND = 1U << 14,       /* C6: damage that a read finds is logged, nothing else */
     WEAKEN_REFUSALS = 1U << 15,    /* D4: what apply refuses is a failure, as it was validated */
+    WEAKEN_ERAS = 1U << 16,        /* F2: the control file does not name a new era */
 };
 
 static inline bool is_weakened(unsigned weaken, enum member_weaken rule)

@@ -7,14 +7,16 @@
 
 #include "node/service_internal.h"
 
+enum { SETTING_NOTE_SIZE = 200 };
+
 struct admin_call {
     struct call call; /* first */
     enum tsdb_question question;
     struct buf request;
     struct buf answer;
-    uint64_t index;      /* SetSetting: where it took effect */
-    bool checkpoint;     /* SetSetting: one is due before the answer */
-    uint64_t started_ms; /* Checkpoint */
+    uint64_t index;      /* SetSetting: where it took effect ... */
+    uint64_t blocked_ms; /* ... how long writes waited for it */
+    char note[SETTING_NOTE_SIZE];
     enum err_code code;
     struct err err;
 };
@@ -274,6 +276,8 @@ static void work_setting(struct job *job)
     a->code = tsdb_ask(db, TSDB_GET_SETTING, buf_bytes(&a->request), &setting, &a->err);
     wire_put_uint(&a->answer, 1, a->index);
     wire_put_item(&a->answer, 2, buf_bytes(&setting));
+    wire_put_uint(&a->answer, 3, a->blocked_ms);
+    wire_put_str(&a->answer, 4, a->note);
     buf_deinit(&setting);
 }
 
@@ -293,8 +297,6 @@ static void work_nothing(struct job *job)
     (void)job;
 }
 
-static void done_level_checkpoint(struct member_request *r, const struct member_reply *reply);
-
 static void done_hop(struct job *job)
 {
     struct admin_call *a = (struct admin_call *)call_of_job(job);
@@ -303,30 +305,8 @@ static void done_hop(struct job *job)
         return;
     }
     a->call.asked = true;
-    if (a->checkpoint) {
-        a->checkpoint = false;
-        a->call.request.done = done_level_checkpoint;
-        member_checkpoint(a->call.service->member, &a->call.request);
-        return;
-    }
     a->call.request.done = done_visible;
     member_read(a->call.service->member, true, a->index, &a->call.request);
-}
-
-/* Rows of a level that did not log them are in parts before the change of the
- * level is answered: from then on the promise of the new level holds for all. */
-static void done_level_checkpoint(struct member_request *r, const struct member_reply *reply)
-{
-    struct admin_call *a = (struct admin_call *)r;
-    call_answered(&a->call);
-    if (reply->code != ERR_OK) {
-        char text[ERR_TEXT_SIZE];
-        (void)snprintf(text, sizeof text, "the level is changed, but not the checkpoint made: %s",
-                       reply->text);
-        call_fail(&a->call, reply->code, text, reply->leader);
-    } else {
-        call_submit(&a->call, LANE_APPLY, work_nothing, done_hop);
-    }
 }
 
 static void done_set(struct member_request *r, const struct member_reply *reply)
@@ -340,27 +320,9 @@ static void done_set(struct member_request *r, const struct member_reply *reply)
     /* Shown from this node's own state, which may be behind the leader's: wait
      * for the index, but not from within the member's step. */
     a->index = reply->index;
+    a->blocked_ms = reply->blocked_ms;
+    (void)snprintf(a->note, sizeof a->note, "%s", reply->text);
     call_submit(&a->call, LANE_APPLY, work_nothing, done_hop);
-}
-
-/* A level with Raft and one without are different ways to commit: the change
- * between them is not made yet, and is never half made. */
-static const char *refuse_level(const struct member *m, const char *name, const char *value)
-{
-    if (strcmp(name, "ts.wal.wal_level") != 0) {
-        return NULL;
-    }
-    bool local = member_state(m) == MEMBER_LOCAL;
-    bool alone = configuration_voters(member_configuration(m)) <= 1;
-    long level = strtol(value, NULL, 10);
-    if (local && level == WAL_LEVEL_BYRL) {
-        return "ts.wal.wal_level: a running node without Raft can't change to 3 (byrl) in this "
-               "version; start a new directory with --wal-level 3";
-    }
-    if (!local && alone && level != WAL_LEVEL_BYRL) {
-        return "ts.wal.wal_level: a single node at level 3 (byrl) can't leave Raft in this version";
-    }
-    return NULL;
 }
 
 static void set(struct grpc_call *grpc, struct bytes message, struct service *s, bool reset)
@@ -379,15 +341,11 @@ static void set(struct grpc_call *grpc, struct bytes message, struct service *s,
     if (!service_is_ready(s, grpc)) {
         return;
     }
-    const char *refused = refuse_level(s->member, name, reset ? "2" : value);
-    if (c.bad || refused != NULL) {
-        grpc_call_finish(grpc, c.bad ? GRPC_INVALID_ARGUMENT : GRPC_FAILED_PRECONDITION,
-                         c.bad ? "not a valid message" : refused);
+    if (c.bad) {
+        grpc_call_finish(grpc, GRPC_INVALID_ARGUMENT, "not a valid message");
         return;
     }
     struct admin_call *a = begin(s, grpc, done_set);
-    a->checkpoint =
-        strcmp(name, "ts.wal.wal_level") == 0 && member_state(s->member) == MEMBER_LOCAL;
     wire_put_str(&a->request, 1, name);
     struct buf body = {0};
     wire_put_str(&body, 1, name);

@@ -7,47 +7,6 @@
 
 enum { ACKS = 100, ROUNDS = 20, GAP_LIMIT_MS = 5000 };
 
-struct kind {
-    size_t node;
-    const char *kind; /* NULL: not a member */
-};
-
-static bool is_of_kind(struct cluster *c, void *context)
-{
-    const struct kind *k = context;
-    struct node_cluster_status status;
-    struct err e;
-    size_t leader = cluster_leader(c);
-    if (leader == cluster_size(c) ||
-        node_cluster_status_get(cluster_client(c, leader), &status, &e) != ERR_OK) {
-        return false;
-    }
-    for (size_t i = 0; i < status.count; i++) {
-        if (strcmp(status.nodes[i].name, cluster_name(c, k->node)) == 0) {
-            return k->kind != NULL && strcmp(status.nodes[i].kind, k->kind) == 0;
-        }
-    }
-    return k->kind == NULL;
-}
-
-static void wait_kind(struct cluster *c, size_t node, const char *kind)
-{
-    struct kind k = {node, kind};
-    cluster_wait(c, is_of_kind, &k, 0, kind == NULL ? "still a member" : kind);
-}
-
-static void promote(struct cluster *c, size_t node)
-{
-    struct kind voter = {node, "voter"};
-    cluster_change(c, "PromoteNode", node, is_of_kind, &voter);
-}
-
-static void remove_node(struct cluster *c, size_t node)
-{
-    struct kind gone = {node, NULL};
-    cluster_change(c, "RemoveNode", node, is_of_kind, &gone);
-}
-
 static bool leads(struct cluster *c, void *context)
 {
     return cluster_leader(c) == *(const size_t *)context;
@@ -89,9 +48,9 @@ TEST(members, a_cluster_moves_to_other_nodes_under_load)
     struct cluster *c = open_three("move", 5, &l);
     for (size_t node = 3; node < 5; node++) {
         cluster_start(c, node, NULL);
-        wait_kind(c, node, "spare");
+        cluster_wait_kind(c, node, "spare");
         load_run(l, ACKS);
-        promote(c, node);
+        cluster_promote(c, node);
         (void)cluster_wait_healthy(c);
     }
     load_run(l, ACKS);
@@ -101,7 +60,7 @@ TEST(members, a_cluster_moves_to_other_nodes_under_load)
             hand_over(c, 3);
             (void)cluster_wait_healthy(c);
         }
-        remove_node(c, node);
+        cluster_remove(c, node);
         cluster_kill(c, node);
         load_run(l, ACKS);
     }
@@ -127,13 +86,13 @@ TEST(members, a_removed_node_comes_back_only_as_a_newcomer)
     size_t node = (leader + 1) % 3;
     struct node_status before = cluster_wait_status(c, node);
     cluster_stop(c, node);
-    remove_node(c, node);
+    cluster_remove(c, node);
     load_run(l, ACKS);
     cluster_start(c, node, NULL);
-    wait_kind(c, node, "spare");
+    cluster_wait_kind(c, node, "spare");
     struct node_status after = cluster_wait_status(c, node);
     EXPECT(after.id != before.id);
-    promote(c, node);
+    cluster_promote(c, node);
     (void)cluster_wait_healthy(c);
     load_check(l);
     load_close(l);

@@ -115,55 +115,6 @@ TEST(settings, frequent_checkpoints_survive_kills)
     cluster_close(c);
 }
 
-/* In a cluster a level adds or removes local copies and never leaves Raft. */
-TEST(settings, every_wal_level_in_a_cluster_keeps_what_was_acknowledged)
-{
-    static const char *const levels[] = {"1", "2", "0", "3", "2", "1", "3", "0", "1"};
-    struct load *l = NULL;
-    struct cluster *c = open_three("levels", &l);
-    for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++) {
-        test_context("level %s", levels[i]);
-        set(c, "ts.wal.wal_level", levels[i]);
-        expect_everywhere(c, "ts.wal.wal_level", levels[i]);
-        load_run(l, ACKS);
-        size_t node = random_below(cluster_random(c), cluster_size(c));
-        cluster_kill(c, node);
-        cluster_start(c, node, NULL);
-        (void)cluster_wait_healthy(c);
-    }
-    load_check(l);
-    load_close(l);
-    cluster_close(c);
-}
-
-/* A node alone without Raft goes from any of its levels to any other. */
-TEST(settings, every_wal_level_of_a_node_alone_keeps_what_was_acknowledged)
-{
-    static const char *const levels[] = {"1", "2", "1", "0", "2", "0", "1"};
-    struct cluster_options options = {.name = "alone"};
-    struct cluster *c = cluster_open(&options);
-    struct err e;
-    cluster_start_all(c);
-    struct load_options load = {0};
-    struct load *l = load_open(c, &load);
-    for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++) {
-        test_context("level %s", levels[i]);
-        set(c, "ts.wal.wal_level", levels[i]);
-        expect_everywhere(c, "ts.wal.wal_level", levels[i]);
-        load_run(l, ACKS);
-        if (strcmp(levels[i], "0") != 0) {
-            cluster_kill(c, 0);
-            cluster_start(c, 0, NULL);
-            (void)cluster_wait_healthy(c);
-        }
-    }
-    EXPECT_ERR(node_setting_set(cluster_client(c, 0), "ts.wal.wal_level", "3", &e), ERR_STATE);
-    EXPECT_CONTAINS(e.text, "--wal-level 3");
-    load_check(l);
-    load_close(l);
-    cluster_close(c);
-}
-
 /* They wait for checkpoints, again and again, also while the lead moves, which loses
  * proposals of checkpoints. */
 TEST(settings, writes_go_on_when_memory_is_small)

@@ -167,17 +167,21 @@ static bool run_lane(struct solo *s, enum lane lane)
     return true;
 }
 
+bool solo_turn(struct solo *s)
+{
+    bool any = false;
+    member_tick(s->member, s->now_ms);
+    member_flush(s->member, s->now_ms);
+    for (size_t i = 0; i < LANE_COUNT && !s->stopped; i++) {
+        any |= run_lane(s, (enum lane)i);
+    }
+    return any && !s->stopped;
+}
+
 static void settle(struct solo *s)
 {
-    bool any = true;
-    for (unsigned turns = 0; any && !s->stopped; turns++) {
+    for (unsigned turns = 0; !s->stopped && solo_turn(s); turns++) {
         CHECK(turns < TURNS_MAX);
-        any = false;
-        member_tick(s->member, s->now_ms);
-        member_flush(s->member, s->now_ms);
-        for (size_t i = 0; i < LANE_COUNT && !s->stopped; i++) {
-            any |= run_lane(s, (enum lane)i);
-        }
     }
 }
 
@@ -278,6 +282,32 @@ enum err_code solo_propose(struct solo *s, enum command_kind kind, struct bytes 
     return s->reply.code;
 }
 
+static void on_ask(struct member_request *r, const struct member_reply *reply)
+{
+    struct solo_ask *a = (struct solo_ask *)r;
+    CHECK(!a->answered);
+    a->answered = true;
+    a->reply = *reply;
+    (void)snprintf(a->text, sizeof a->text, "%s", reply->text);
+    a->reply.text = a->text;
+}
+
+static void ask(struct solo *s, enum command_kind kind, struct bytes body, struct solo_ask *a)
+{
+    struct command command = {.kind = kind, .body = body};
+    *a = (struct solo_ask){.request = {.done = on_ask}};
+    member_propose(s->member, &command, &a->request);
+}
+
+void solo_ask_set(struct solo *s, const char *name, const char *value, struct solo_ask *a)
+{
+    struct buf body = {0};
+    wire_put_str(&body, 1, name);
+    wire_put_str(&body, 2, value);
+    ask(s, COMMAND_SET_SETTING, buf_bytes(&body), a);
+    buf_deinit(&body);
+}
+
 enum err_code solo_set(struct solo *s, const char *name, const char *value)
 {
     struct buf body = {0};
@@ -335,17 +365,30 @@ static void put_values(struct buf *body, const char *name, uint64_t value, size_
     wire_end(body, mark);
 }
 
+static void put_rows(struct buf *body, int64_t time, size_t count)
+{
+    wire_put_str(body, 2, "t");
+    wire_put_str(body, 3, "kv");
+    wire_put_item(body, 4, bytes_str("key"));
+    size_t series = wire_begin(body, 5);
+    wire_put_item(body, 1, bytes_str("k"));
+    wire_end(body, series);
+    put_values(body, "ts", (uint64_t)time, count);
+    put_values(body, "v", (uint64_t)time, count);
+}
+
+void solo_ask_write(struct solo *s, int64_t time, struct solo_ask *a)
+{
+    struct buf body = {0};
+    put_rows(&body, time, 1);
+    ask(s, COMMAND_WRITE, buf_bytes(&body), a);
+    buf_deinit(&body);
+}
+
 enum err_code solo_write_rows(struct solo *s, int64_t time, size_t count)
 {
     struct buf body = {0};
-    wire_put_str(&body, 2, "t");
-    wire_put_str(&body, 3, "kv");
-    wire_put_item(&body, 4, bytes_str("key"));
-    size_t series = wire_begin(&body, 5);
-    wire_put_item(&body, 1, bytes_str("k"));
-    wire_end(&body, series);
-    put_values(&body, "ts", (uint64_t)time, count);
-    put_values(&body, "v", (uint64_t)time, count);
+    put_rows(&body, time, count);
     enum err_code code = solo_propose(s, COMMAND_WRITE, buf_bytes(&body));
     buf_deinit(&body);
     return code;

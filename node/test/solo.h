@@ -17,6 +17,14 @@ struct solo_options {
     unsigned weaken;   /* node/member_weaken.h */
 };
 
+/* A request, and its answer. */
+struct solo_ask {
+    struct member_request request; /* first: it leads back to us */
+    bool answered;
+    struct member_reply reply;
+    char text[ERR_TEXT_SIZE];
+};
+
 struct solo {
     struct member_request request; /* first: it leads back to us */
     struct solo_options options;
@@ -51,6 +59,13 @@ enum err_code solo_try_end(struct solo *s, struct err *e);
 void solo_close(struct solo *s);
 /* Works, ticks and flushes until nothing is to be done; then lets 'ms' pass in steps. */
 void solo_run(struct solo *s, uint64_t ms);
+
+/* One turn of the loop and of each lane. False: nothing was to be done. */
+bool solo_turn(struct solo *s);
+
+/* Asks, and does not run: solo_turn() does. 'ask' lives until it is answered. */
+void solo_ask_write(struct solo *s, int64_t time, struct solo_ask *ask);
+void solo_ask_set(struct solo *s, const char *name, const char *value, struct solo_ask *ask);
 
 /* A command, run until it is answered (or nothing happens any more). */
 enum err_code solo_propose(struct solo *s, enum command_kind kind, struct bytes body);

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* ts.wal.wal_level changed while clients write: every change on one node and on
+ * three, one node that grows into three and back, and definitions and settings in
+ * the middle of power failures at every level. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cluster-tests/load.h"
+#include "proto/wire.h"
+#include "testkit/test.h"
+
+enum { ACKS = 100, BLOCKED_LIMIT_MS = 10000 };
+
+/* Every change from one level to another, once. */
+static const char *const way[] = {"0", "1", "2", "3", "0", "2", "0", "3", "1", "3", "2", "1", "0"};
+enum { STEPS = sizeof way / sizeof way[0] };
+
+struct change {
+    uint64_t index, blocked_ms;
+    char note[256];
+};
+
+static enum err_code set_level(struct cluster *c, size_t node, const char *level,
+                               struct change *out, struct err *e)
+{
+    struct buf request = {0};
+    struct buf reply = {0};
+    *out = (struct change){0};
+    wire_put_str(&request, 1, "ts.wal.wal_level");
+    wire_put_str(&request, 2, level);
+    enum err_code code =
+        node_admin(cluster_patient(c, node), "SetSetting", buf_bytes(&request), &reply, e);
+    struct cursor in = cursor_of(buf_bytes(&reply));
+    struct wire_field f;
+    while (code == ERR_OK && wire_next(&in, &f)) {
+        if (f.number == 1) {
+            out->index = wire_uint(&in, &f);
+        } else if (f.number == 3) {
+            out->blocked_ms = wire_uint(&in, &f);
+        } else if (f.number == 4) {
+            wire_str(&in, &f, out->note, sizeof out->note);
+        }
+    }
+    buf_deinit(&request);
+    buf_deinit(&reply);
+    return code;
+}
+
+/* To the level, through 'node'; every node of the first 'count' has it then. */
+static void change_level(struct cluster *c, size_t node, size_t count, const char *level)
+{
+    struct change change;
+    struct err e;
+    test_context("level %s", level);
+    if (set_level(c, node, level, &change, &e) != ERR_OK) {
+        cluster_fail(c, "level %s: %s", level, e.text);
+    }
+    EXPECT(change.note[0] != '\0');
+    EXPECT(change.blocked_ms <= BLOCKED_LIMIT_MS);
+    (void)printf("level %s: writes waited %" PRIu64 " ms\n", level, change.blocked_ms);
+    for (size_t i = 0; i < count; i++) {
+        char got[64];
+        EXPECT_OK(node_setting_get(cluster_patient(c, i), "ts.wal.wal_level", got, &e));
+        EXPECT_STR(got, level);
+    }
+    if (set_level(c, node, level, &change, &e) != ERR_OK) { /* again */
+        cluster_fail(c, "level %s again: %s", level, e.text);
+    }
+    EXPECT_CONTAINS(change.note, "nothing was done");
+    EXPECT_UINT(change.blocked_ms, 0);
+}
+
+static void crash(struct cluster *c, size_t node)
+{
+    cluster_kill(c, node);
+    cluster_start(c, node, NULL);
+    (void)cluster_wait_healthy(c);
+}
+
+/* A kill -9 between any two of them, but at level 0, which promises nothing then. */
+TEST(levels, every_change_of_a_node_alone_keeps_what_was_acknowledged)
+{
+    struct cluster_options options = {.name = "alone"};
+    struct cluster *c = cluster_open(&options);
+    cluster_start_all(c);
+    struct load *l = load_open(c, &(struct load_options){.reads = true});
+    load_run(l, ACKS);
+    for (size_t i = 0; i < STEPS; i++) {
+        change_level(c, 0, 1, way[i]);
+        load_run(l, ACKS);
+        if (strcmp(way[i], "0") != 0) {
+            crash(c, 0);
+        }
+    }
+    load_check(l);
+    load_print(l, "every change of level of a node alone");
+    load_close(l);
+    cluster_close(c);
+}
+
+/* In a cluster a level adds or removes local copies and never leaves Raft. */
+TEST(levels, every_change_of_a_cluster_keeps_what_was_acknowledged)
+{
+    struct cluster_options options = {.name = "three", .founders = 3};
+    struct cluster *c = cluster_open(&options);
+    cluster_start_all(c);
+    struct load *l = load_open(c, &(struct load_options){.reads = true});
+    load_run(l, ACKS);
+    for (size_t i = 0; i < STEPS; i++) {
+        change_level(c, random_below(cluster_random(c), 3), 3, way[i]);
+        load_run(l, ACKS);
+        crash(c, random_below(cluster_random(c), 3));
+    }
+    load_check(l);
+    load_print(l, "every change of level of three nodes");
+    load_close(l);
+    cluster_close(c);
+}
+
+/* --- growing and shrinking --- */
+
+static void add(struct cluster *c, size_t node)
+{
+    struct err e;
+    cluster_start(c, node, NULL);
+    struct node_status s = cluster_wait_status(c, node);
+    size_t leader = cluster_wait_leader(c);
+    EXPECT_OK(node_add(cluster_patient(c, leader), cluster_name(c, node), s.id,
+                       cluster_peer_address(c, node), &e));
+    cluster_promote(c, node);
+    (void)cluster_wait_healthy(c);
+}
+
+static void leave(struct cluster *c, size_t node)
+{
+    cluster_remove(c, node);
+    cluster_stop(c, node);
+}
+
+static bool leads(struct cluster *c, void *context)
+{
+    return cluster_leader(c) == *(const size_t *)context;
+}
+
+static void lead(struct cluster *c, size_t node)
+{
+    if (cluster_wait_healthy(c) != node) {
+        cluster_change(c, "TransferLeadership", node, leads, &node);
+    }
+}
+
+static void expect_refused(enum err_code code, const struct err *e)
+{
+    EXPECT_STR(err_name(code), err_name(ERR_STATE));
+    EXPECT_CONTAINS(e->text, "ts.wal.wal_level = 3");
+}
+
+/* The way that docs/operations.md names: 1 -> 3 nodes and back, nothing stops. */
+TEST(levels, one_node_grows_into_three_and_shrinks_again_under_load)
+{
+    struct cluster_options options = {.name = "grow", .founders = 1, .nodes = 3};
+    struct cluster *c = cluster_open(&options);
+    struct err e;
+    cluster_start(c, 0, NULL);
+    struct load *l = load_open(c, &(struct load_options){.reads = true});
+    load_run(l, ACKS);
+    uint64_t index = cluster_wait_status(c, 0).applied_index;
+    enum err_code code = node_add(cluster_client(c, 0), "n2", 77, cluster_peer_address(c, 1), &e);
+    expect_refused(code, &e);
+
+    change_level(c, 0, 1, "3");
+    add(c, 1);
+    load_run(l, ACKS);
+    add(c, 2);
+    load_run(l, ACKS);
+    crash(c, cluster_wait_healthy(c)); /* the others go on: it is a cluster */
+    load_run(l, ACKS);
+    EXPECT(cluster_wait_status(c, 0).applied_index > index + 3);
+    load_check(l);
+    load_go(l);
+
+    change_level(c, 0, 3, "1");
+    lead(c, 0);
+    leave(c, 2);
+    do { /* its leader says why */
+        code = node_change(cluster_client(c, cluster_wait_leader(c)), "RemoveNode", "n2", &e);
+    } while (code == ERR_UNAVAILABLE);
+    expect_refused(code, &e);
+    change_level(c, 0, 2, "3");
+    lead(c, 0);
+    leave(c, 1);
+    load_run(l, ACKS);
+    index = cluster_wait_status(c, 0).applied_index;
+    change_level(c, 0, 1, "2");
+    EXPECT_UINT(cluster_wait_status(c, 0).role, NODE_STANDALONE);
+    load_run(l, ACKS);
+    EXPECT(cluster_wait_status(c, 0).applied_index > index);
+    crash(c, 0);
+    load_run(l, ACKS);
+    load_check(l);
+    load_print(l, "one node grown into three and back");
+    load_close(l);
+    cluster_close(c);
+}
