@@ -415,6 +415,7 @@ static void done_apply(struct job *job)
     }
     member_serve_reads(m);
     member_apply_pump(m);
+    member_local_applied(m);
 }
 
 static struct apply_batch *new_batch(struct member *m)

@@ -199,7 +199,8 @@ struct member {
     /* local commit */
     uint64_t local_index; /* of the last entry given to the local WAL */
     uint64_t local_term;
-    bool local_ready; /* the local WAL is replayed */
+    bool local_read;  /* all of the local WAL is read, and being applied */
+    bool local_ready; /* ... and is applied */
 
     struct level_switch *level; /* a change of ts.wal.wal_level is under way */
 
@@ -337,6 +338,8 @@ void member_serve_reads(struct member *m);
 /* --- member_local.c --- */
 
 void member_local_start(struct member *m);
+/* The apply lane has finished a batch: perhaps the last one of the replay. */
+void member_local_applied(struct member *m);
 /* Appends the entry (its index and term are set here) and applies it. */
 void member_local_submit(struct member *m, struct entry *entry);
 

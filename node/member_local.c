@@ -61,12 +61,24 @@ static void replay_from(struct member *m, uint64_t from)
     member_submit(m, &r->job, LANE_LOG, work_replay, done_replay);
 }
 
-static void replayed(struct member *m, uint64_t last, uint64_t term)
+static void take_end(struct member *m, uint64_t last, uint64_t term)
 {
     m->local_index = last > m->applied_index ? last : m->applied_index;
     if (term > m->local_term) {
         m->local_term = term;
     }
+    m->local_read = true;
+    member_local_applied(m);
+}
+
+/* Before the last entry is applied the state is older than what was answered. */
+void member_local_applied(struct member *m)
+{
+    const struct entry_queue *q = &m->apply_queue;
+    if (m->state != MEMBER_LOCAL || !m->local_read || m->applying != NULL || q->head < q->count) {
+        return;
+    }
+    m->local_read = false;
     m->local_ready = true;
     member_local_first(m);
     member_say(m, "%s", "");
@@ -94,7 +106,7 @@ static void done_replay(struct job *job)
         if (r->count > 0) {
             replay_from(m, m->apply_queue.items[m->apply_queue.count - 1]->index + 1);
         } else {
-            replayed(m, r->last, r->term);
+            take_end(m, r->last, r->term);
         }
     }
     mem_free(r);

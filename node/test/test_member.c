@@ -65,6 +65,29 @@ TEST(member, settings_survive_a_power_failure_at_every_level)
     }
 }
 
+/* A read in between would show a state from before what was answered. */
+TEST(member, a_node_alone_serves_when_all_of_its_wal_is_applied)
+{
+    struct solo s;
+    solo_open(&s, (struct solo_options){.wal_level = 1});
+    fill(&s);
+    solo_crash(&s, false);
+    s.hold[LANE_APPLY] = true;
+    solo_start(&s);
+    s.hold[LANE_APPLY] = false;
+    (void)solo_turn(&s); /* opens the state, nothing of the WAL */
+    s.hold[LANE_APPLY] = true;
+    solo_run(&s, 100);
+    EXPECT(!member_status(s.member).healthy);
+    EXPECT_ERR(solo_write(&s, 1000), ERR_UNAVAILABLE);
+    EXPECT_CONTAINS(s.text, "replaying the local WAL");
+    s.hold[LANE_APPLY] = false;
+    solo_run(&s, 100);
+    EXPECT(member_status(s.member).healthy);
+    EXPECT_INT(solo_count(&s), ROWS);
+    solo_close(&s);
+}
+
 /* Entries to be replayed by the start after a clean stop. */
 static uint64_t replayed_after_stop(unsigned weaken)
 {
