@@ -10,7 +10,7 @@
 #include "proto/wire.h"
 #include "testkit/test.h"
 
-enum { ACKS = 100, BLOCKED_LIMIT_MS = 10000 };
+enum { ACKS = 100, BLOCKED_LIMIT_MS = 10000, ROUNDS = 200, KILL_SPAN_US = 30000 };
 
 /* Every change from one level to another, once. */
 static const char *const way[] = {"0", "1", "2", "3", "0", "2", "0", "3", "1", "3", "2", "1", "0"};
@@ -202,4 +202,168 @@ TEST(levels, one_node_grows_into_three_and_shrinks_again_under_load)
     load_print(l, "one node grown into three and back");
     load_close(l);
     cluster_close(c);
+}
+
+/* --- definitions and settings in the middle of power failures --- */
+
+/* Statement by statement, each after the answer to the one before: CREATE DATABASE
+ * db<i>, a setting, DROP DATABASE db<i>, and so on with the next i. */
+struct definer {
+    struct cluster *cluster;
+    uint64_t done;                 /* statements that were answered */
+    uint64_t total;                /* in all rounds */
+    struct grpc_client_call *open; /* NULL: none is */
+    bool stopped;                  /* no more: the node is to be killed */
+};
+
+enum { CREATE, SET, DROP, KINDS };
+
+static void define_next(struct definer *d);
+
+static void on_defined(void *context, const struct grpc_result *r)
+{
+    struct definer *d = context;
+    struct err e;
+    d->open = NULL;
+    if (grpc_result_err(r, &e) == ERR_OK) {
+        d->done++;
+        d->total++;
+        define_next(d);
+    } else if (!d->stopped) {
+        cluster_fail(d->cluster, "statement %" PRIu64 ": %s", d->done + 1, e.text);
+    }
+}
+
+static void on_reply(void *context, struct bytes message)
+{
+    (void)context;
+    (void)message;
+}
+
+static void define_next(struct definer *d)
+{
+    static const struct grpc_client_events events = {on_reply, on_defined};
+    static const char *const paths[KINDS] = {"/tidemark.v1.Admin/CreateDatabase",
+                                             "/tidemark.v1.Admin/SetSetting",
+                                             "/tidemark.v1.Admin/DropDatabase"};
+    char text[32];
+    struct buf body = {0};
+    if (d->done % KINDS == SET) {
+        wire_put_str(&body, 1, "ts.scan.batch_size");
+        (void)snprintf(text, sizeof text, "%" PRIu64, 100 + d->done % 1000);
+        wire_put_str(&body, 2, text);
+    } else {
+        (void)snprintf(text, sizeof text, "db%" PRIu64, d->done / KINDS);
+        wire_put_str(&body, 1, text);
+    }
+    struct grpc_call_request request = {.path = paths[d->done % KINDS],
+                                        .message = buf_bytes(&body)};
+    d->open = grpc_channel_call(cluster_client(d->cluster, 0)->channel, &request, &events, d);
+    buf_deinit(&body);
+    REQUIRE(d->open != NULL);
+}
+
+/* What the node shows after so many statements. */
+static void show_after(uint64_t done, char dst[128])
+{
+    char database[32] = "";
+    if (done % KINDS != 0) {
+        (void)snprintf(database, sizeof database, "db%" PRIu64, done / KINDS);
+    }
+    uint64_t set = done / KINDS * KINDS + SET; /* the last one that may have set it */
+    set = done % KINDS > SET ? set : set - KINDS;
+    bool ever = done > SET;
+    (void)snprintf(dst, 128, "[%s] %" PRIu64, database, ever ? 100 + set % 1000 : 0);
+}
+
+static void show_now(struct cluster *c, char dst[128])
+{
+    struct buf reply = {0};
+    struct err e;
+    char database[64] = "";
+    char value[64];
+    EXPECT_OK(node_admin(cluster_patient(c, 0), "ListDatabases", (struct bytes){0}, &reply, &e));
+    struct cursor in = cursor_of(buf_bytes(&reply));
+    struct wire_field f;
+    while (wire_next(&in, &f)) {
+        wire_str(&in, &f, database, sizeof database);
+    }
+    buf_deinit(&reply);
+    EXPECT_OK(node_setting_get(cluster_patient(c, 0), "ts.scan.batch_size", value, &e));
+    (void)snprintf(dst, 128, "[%s] %s", database, value);
+}
+
+/* What was answered is there; of the one that was open, all or nothing. */
+static void expect_defined(struct definer *d)
+{
+    char now[128];
+    char acked[128];
+    char more[128];
+    show_now(d->cluster, now);
+    show_after(d->done, acked);
+    show_after(d->done + 1, more);
+    if (strcmp(now, more) == 0 && strcmp(now, acked) != 0) {
+        d->done++;
+    } else if (strcmp(now, acked) != 0 && d->done > SET) {
+        cluster_fail(d->cluster, "after statement %" PRIu64 ": %s, not %s or %s", d->done, now,
+                     acked, more);
+    }
+}
+
+static void turn_for(struct cluster *c, uint64_t us)
+{
+    uint64_t end_us = process_now_us() + us;
+    while (process_now_us() < end_us) {
+        cluster_turn(c, 1);
+    }
+}
+
+static void define_and_kill(const char *name, const char *flag)
+{
+    struct cluster_options options = {.name = name, .faulty = true, .flags = {flag}};
+    struct cluster *c = cluster_open(&options);
+    struct definer d = {.cluster = c};
+    cluster_start_all(c);
+    (void)cluster_wait_healthy(c);
+    unsigned rounds = cluster_rounds(ROUNDS);
+    for (unsigned i = 0; i < rounds; i++) {
+        uint64_t done = d.done;
+        d.stopped = false;
+        define_next(&d);
+        while (d.done == done) { /* at least one is answered */
+            cluster_turn(c, 1);
+        }
+        turn_for(c, random_below(cluster_random(c), KILL_SPAN_US));
+        d.stopped = true;
+        cluster_kill(c, 0);
+        while (d.open != NULL) {
+            grpc_blocking_step(cluster_blocking(c), 1);
+        }
+        cluster_start(c, 0, NULL);
+        (void)cluster_wait_healthy(c);
+        expect_defined(&d);
+    }
+    (void)printf("%u power failures, %" PRIu64 " statements answered\n", rounds, d.total);
+    EXPECT(d.total >= rounds);
+    cluster_close(c);
+}
+
+TEST(levels, definitions_and_settings_survive_power_failures_at_level_off)
+{
+    define_and_kill("define-off", "--wal-level=off");
+}
+
+TEST(levels, definitions_and_settings_survive_power_failures_at_level_sync)
+{
+    define_and_kill("define-sync", "--wal-level=sync");
+}
+
+TEST(levels, definitions_and_settings_survive_power_failures_at_level_flush)
+{
+    define_and_kill("define-flush", "--wal-level=flush");
+}
+
+TEST(levels, definitions_and_settings_survive_power_failures_at_level_byrl)
+{
+    define_and_kill("define-byrl", "--wal-level=byrl");
 }
