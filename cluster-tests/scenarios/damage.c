@@ -5,89 +5,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/mem.h"
 #include "cluster-tests/load.h"
-#include "io/io_posix.h"
+#include "cluster-tests/log_damage.h"
 #include "testkit/test.h"
 
-enum {
-    ROUNDS = 50,
-    ACKS = 150,
-    FLIPS_MAX = 4,
-    FLIP_SIZE_MAX = 600, /* more than a sector */
-    SEGMENT_SIZE_MAX = 4 * LIMIT_MIB,
-    CHUNK_SIZE = 512,
-};
-
-/* The segment of the node's Raft log that is written to, and its used records:
- * the bytes from the first record on up to the last that is not zero. */
-struct used {
-    char path[IO_PATH_MAX];
-    uint64_t begin, end;
-};
-
-/* The records come behind the header and the identifiers; those take the first
- * eighth of a segment. */
-static uint64_t records_begin(uint64_t segment_size)
-{
-    return segment_size / 8;
-}
-
-static bool find_used(const char *path, struct used *u)
-{
-    struct buf content = {0};
-    struct err e;
-    REQUIRE_OK(io_read_file(io_posix(), path, SEGMENT_SIZE_MAX, &content, &e));
-    u->begin = records_begin(content.size);
-    u->end = content.size;
-    while (u->end > u->begin && content.data[u->end - 1] == 0) {
-        u->end--;
-    }
-    buf_deinit(&content);
-    (void)snprintf(u->path, sizeof u->path, "%s", path);
-    return u->end > u->begin;
-}
-
-/* The newest segment with records. */
-static void find_log(struct cluster *c, size_t node, struct used *u)
-{
-    char dir[IO_PATH_MAX];
-    char path[IO_PATH_MAX];
-    struct io_name *names = NULL;
-    size_t count = 0;
-    struct err e;
-    REQUIRE_OK(io_join(dir, cluster_data_dir(c, node), "raft", &e));
-    REQUIRE_OK(io_list(io_posix(), dir, &names, &count, &e));
-    bool found = false;
-    for (size_t i = count; i > 0 && !found; i--) {
-        if (!names[i - 1].is_dir && strlen(names[i - 1].name) == 24) {
-            REQUIRE_OK(io_join(path, dir, names[i - 1].name, &e));
-            found = find_used(path, u);
-        }
-    }
-    mem_free(names);
-    if (!found) {
-        cluster_fail(c, "no records in the log of %s", cluster_name(c, node));
-    }
-}
-
-/* In the part [from, until) of the used records, in 1/8. */
-static void damage(struct cluster *c, size_t node, unsigned from, unsigned until)
-{
-    struct random *random = cluster_random(c);
-    struct used u;
-    find_log(c, node, &u);
-    uint64_t size = u.end - u.begin;
-    uint64_t begin = u.begin + size * from / 8;
-    uint64_t end = u.begin + size * until / 8;
-    unsigned flips = (unsigned)random_between(random, 1, FLIPS_MAX);
-    for (unsigned i = 0; i < flips; i++) {
-        uint64_t count = random_between(random, 1, FLIP_SIZE_MAX);
-        if (begin + count < end) {
-            tree_flip(u.path, random_between(random, begin, end - count), count);
-        }
-    }
-}
+enum { ROUNDS = 50, ACKS = 150 };
 
 static struct cluster *open_three(struct load **l)
 {
@@ -121,7 +43,7 @@ TEST(damage, a_node_repairs_its_log_while_the_others_serve)
         } else {
             cluster_kill(c, node);
         }
-        damage(c, node, 0, 8);
+        log_damage(c, node, "raft", 0, 8);
         load_run(l, ACKS);
         cluster_start(c, node, NULL);
         (void)cluster_wait_healthy(c);
@@ -153,7 +75,7 @@ TEST(damage, two_or_three_nodes_damaged_in_different_places_repair_each_other)
         for (size_t k = 0; k < damaged; k++) {
             /* Not up to the end of its part: logs are not equal to the byte. */
             unsigned from = (unsigned)k * 3;
-            damage(c, (first + k) % cluster_size(c), from, from + 1);
+            log_damage(c, (first + k) % cluster_size(c), "raft", from, from + 1);
         }
         cluster_start_all(c);
         (void)cluster_wait_healthy(c);
@@ -179,10 +101,10 @@ TEST(damage, the_same_entry_damaged_everywhere_is_waited_for)
     load_run(l, ACKS);
     load_drain(l, CLUSTER_WAIT_MS);
     (void)cluster_wait_healthy(c);
-    struct used u[3];
+    struct log_place u[3];
     for (size_t node = 0; node < 3; node++) {
         cluster_stop(c, node);
-        find_log(c, node, &u[node]);
+        log_place_find(c, node, "raft", &u[node]);
         uint64_t middle = u[node].begin + (u[node].end - u[node].begin) / 2;
         tree_flip(u[node].path, middle - 1500, 3000);
     }
