@@ -242,12 +242,14 @@ static struct table *make_table(unsigned columns)
         buf_put_varint(&b, i);
         buf_put_u8(&b, i == 0 ? VALUE_TIMESTAMP : VALUE_DOUBLE);
         buf_put_u8(&b, i == 0 ? 1 : 0);
+        buf_put_varint(&b, 0);
         buf_put_str(&b, name);
     }
     buf_put_varint(&b, 1);
     buf_put_varint(&b, 0);
     buf_put_u8(&b, VALUE_STRING);
     buf_put_u8(&b, 3);
+    buf_put_varint(&b, LIMIT_STRING_SIZE_MAX);
     buf_put_str(&b, "host");
     struct cursor c = cursor_of(buf_bytes(&b));
     struct table *t = NULL;

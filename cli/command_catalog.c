@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/limits.h"
 #include "cli/commands.h"
 #include "cli/table_definition.h"
 #include "cli/value_text.h"
@@ -218,18 +219,30 @@ static enum cli_exit run_table_list(struct cli *cli)
     return cli_done(cli);
 }
 
+/* "double", "string(100)" */
+static void put_type(struct record_writer *w, int type, uint32_t size_max)
+{
+    char text[40];
+    if (value_text_type_is_long(type) && size_max > 0 && size_max < LIMIT_STRING_SIZE_MAX) {
+        (void)snprintf(text, sizeof text, "%s(%" PRIu32 ")", value_text_type_name(type), size_max);
+        record_str(w, text);
+    } else {
+        record_str(w, value_text_type_name(type));
+    }
+}
+
 static void put_definition(struct record_writer *w, const Tidemark__V1__TableDefinition *t)
 {
     for (size_t i = 0; i < t->n_columns; i++) {
         record_str(w, t->columns[i]->name);
         record_str(w, i == 0 ? "timestamp" : "column");
-        record_str(w, value_text_type_name((int)t->columns[i]->type));
+        put_type(w, (int)t->columns[i]->type, t->columns[i]->size_max);
         record_bool(w, t->columns[i]->not_null != 0);
     }
     for (size_t i = 0; i < t->n_tags; i++) {
         record_str(w, t->tags[i]->name);
         record_str(w, t->tags[i]->primary ? "primary tag" : "tag");
-        record_str(w, value_text_type_name((int)t->tags[i]->type));
+        put_type(w, (int)t->tags[i]->type, t->tags[i]->size_max);
         record_bool(w, t->tags[i]->not_null != 0);
     }
 }
@@ -279,11 +292,12 @@ static const struct flag_definition table_create_flags[] = {
     {.name = "column",
      .type = FLAG_LIST,
      .value_name = "NAME:TYPE[:not_null]",
-     .help = "a column; types are int64, double, bool, string"},
+     .help = "a column; types are int16, int32, int64, float32, double, bool, string, varbytes, "
+             "timestamp; string(100) has at most 100 bytes"},
     {.name = "tag",
      .type = FLAG_LIST,
      .value_name = "NAME:TYPE[:primary][:nullable]",
-     .help = "a tag; types are string, int64, bool; primary tags name a series and must have a "
+     .help = "a tag; types as of columns; primary tags name a series and must have a "
              "value unless nullable"},
     {.name = "timestamp",
      .type = FLAG_TEXT,

@@ -9,6 +9,7 @@
 #include "cli/scan_message.h"
 #include "cli/table_definition.h"
 #include "cli/time_text.h"
+#include "cli/value_text.h"
 #include "proto/wire.h"
 
 /* Fields of tidemark.v1.ScanRequest and TagFilter. */
@@ -144,9 +145,28 @@ static enum err_code choose_columns(struct scan *s, struct err *e)
 
 /* --- the answer --- */
 
-static void put_value(struct record_writer *w, const struct scan_message *m, size_t column,
-                      size_t row)
+static void write_time(struct scan *s, int64_t time)
 {
+    if (s->epoch) {
+        record_int(s->writer, time);
+    } else {
+        char text[TIME_TEXT_SIZE];
+        record_str(s->writer, time_text_print(time, s->precision, text));
+    }
+}
+
+static void put_bytes(struct scan *s, struct bytes v)
+{
+    struct buf text = {0};
+    value_text_print_bytes(v, &text);
+    record_text(s->writer, buf_bytes(&text));
+    buf_deinit(&text);
+}
+
+static void put_value(struct scan *s, size_t column, size_t row)
+{
+    struct record_writer *w = s->writer;
+    const struct scan_message *m = &s->message;
     if (column >= m->column_count || scan_is_null(m, column, row)) {
         record_null(w);
         return;
@@ -154,6 +174,15 @@ static void put_value(struct record_writer *w, const struct scan_message *m, siz
     switch (m->columns[column].type) {
     case TIDEMARK__V1__TYPE__DOUBLE:
         record_double(w, scan_double(m, column, row));
+        break;
+    case TIDEMARK__V1__TYPE__FLOAT:
+        record_float(w, scan_float(m, column, row));
+        break;
+    case TIDEMARK__V1__TYPE__TIMESTAMP:
+        write_time(s, scan_int64(m, column, row));
+        break;
+    case TIDEMARK__V1__TYPE__BYTES:
+        put_bytes(s, scan_string(m, column, row));
         break;
     case TIDEMARK__V1__TYPE__BOOL:
         record_bool(w, scan_bool(m, column, row));
@@ -170,15 +199,9 @@ static void put_value(struct record_writer *w, const struct scan_message *m, siz
 static void put_row(struct scan *s, size_t row)
 {
     const struct scan_message *m = &s->message;
-    int64_t time = scan_int64(m, 0, row);
-    if (s->epoch) {
-        record_int(s->writer, time);
-    } else {
-        char text[TIME_TEXT_SIZE];
-        record_str(s->writer, time_text_print(time, s->precision, text));
-    }
+    write_time(s, scan_int64(m, 0, row));
     for (size_t i = 0; i < s->value_count; i++) {
-        put_value(s->writer, m, s->places[i], row);
+        put_value(s, s->places[i], row);
     }
     for (size_t i = 0; i < s->tag_count; i++) {
         struct bytes text = {0};

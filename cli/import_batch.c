@@ -30,12 +30,13 @@ enum {
     COLUMN_BOOL_VALUES,
     COLUMN_STRING_VALUES,
     COLUMN_NULLS,
+    COLUMN_FLOAT_VALUES = 8,
 };
 
 /* A value of the record that is being looked at. */
 struct value {
     bool null;
-    uint64_t bits; /* int64, double, bool */
+    uint64_t bits; /* numbers and bools */
     struct bytes text;
 };
 
@@ -153,9 +154,10 @@ static enum err_code not_a(struct bytes text, const struct import_column *c, con
 static enum err_code check_text(struct bytes text, const struct import_column *c, const char *kind,
                                 struct err *e)
 {
-    if (text.size > LIMIT_STRING_SIZE_MAX) {
-        return err_set(e, ERR_RANGE, "%s '%s': %zu bytes of text, at most %d are allowed", kind,
-                       c->name, text.size, LIMIT_STRING_SIZE_MAX);
+    size_t size_max = c->size_max == 0 ? LIMIT_STRING_SIZE_MAX : c->size_max;
+    if (text.size > size_max) {
+        return err_set(e, ERR_RANGE, "%s '%s': %zu bytes of text, at most %zu are allowed", kind,
+                       c->name, text.size, size_max);
     }
     if (!value_text_is_utf8(text)) {
         return err_set(e, ERR_INVALID, "%s '%s': not UTF-8", kind, c->name);
@@ -163,26 +165,84 @@ static enum err_code check_text(struct bytes text, const struct import_column *c
     return ERR_OK;
 }
 
-static enum err_code read_text(struct bytes text, const struct import_column *c, const char *kind,
-                               struct value *out, struct err *e)
+/* The text of bytes stays what it is until it is encoded; here it is only checked. */
+static enum err_code check_bytes(struct bytes text, const struct import_column *c, const char *kind,
+                                 struct err *e)
+{
+    struct buf decoded = {0};
+    size_t size_max = c->size_max == 0 ? LIMIT_STRING_SIZE_MAX : c->size_max;
+    enum err_code code = value_text_bytes(text, &decoded) ? ERR_OK : not_a(text, c, kind, e);
+    if (code == ERR_OK && decoded.size > size_max) {
+        code = err_set(e, ERR_RANGE, "%s '%s': %zu bytes, at most %zu are allowed", kind, c->name,
+                       decoded.size, size_max);
+    }
+    buf_deinit(&decoded);
+    return code;
+}
+
+static bool read_whole(struct bytes text, int64_t least, int64_t greatest, uint64_t *bits)
 {
     int64_t number = 0;
+    if (!value_text_int64(text, &number) || number < least || number > greatest) {
+        return false;
+    }
+    *bits = (uint64_t)number;
+    return true;
+}
+
+/* A number or a bool. False: it is none. */
+static bool read_word(struct bytes text, int type, uint64_t *bits)
+{
     double real = 0;
+    float narrow = 0;
     bool truth = false;
-    bool good = true;
-    switch (c->type) {
+    bool good = false;
+    switch (type) {
     case TIDEMARK__V1__TYPE__INT64:
-        good = value_text_int64(text, &number);
-        out->bits = (uint64_t)number;
-        break;
-    case TIDEMARK__V1__TYPE__DOUBLE:
-        good = value_text_double(text, &real);
-        memcpy(&out->bits, &real, sizeof out->bits);
-        break;
+        return read_whole(text, INT64_MIN, INT64_MAX, bits);
+    case TIDEMARK__V1__TYPE__INT32:
+        return read_whole(text, INT32_MIN, INT32_MAX, bits);
+    case TIDEMARK__V1__TYPE__INT16:
+        return read_whole(text, INT16_MIN, INT16_MAX, bits);
+    case TIDEMARK__V1__TYPE__FLOAT:
+        good = value_text_float(text, &narrow);
+        uint32_t low = 0;
+        memcpy(&low, &narrow, sizeof low);
+        *bits = low;
+        return good;
     case TIDEMARK__V1__TYPE__BOOL:
         good = value_text_bool(text, &truth);
-        out->bits = truth ? 1 : 0;
-        break;
+        *bits = truth ? 1 : 0;
+        return good;
+    default:
+        good = value_text_double(text, &real);
+        memcpy(bits, &real, sizeof *bits);
+        return good;
+    }
+}
+
+static enum err_code read_text(const struct import_plan *p, struct bytes text,
+                               const struct import_column *c, const char *kind, struct value *out,
+                               struct err *e)
+{
+    int64_t time = 0;
+    switch (c->type) {
+    case TIDEMARK__V1__TYPE__INT64:
+    case TIDEMARK__V1__TYPE__INT32:
+    case TIDEMARK__V1__TYPE__INT16:
+    case TIDEMARK__V1__TYPE__FLOAT:
+    case TIDEMARK__V1__TYPE__DOUBLE:
+    case TIDEMARK__V1__TYPE__BOOL:
+        return read_word(text, c->type, &out->bits) ? ERR_OK : not_a(text, c, kind, e);
+    case TIDEMARK__V1__TYPE__TIMESTAMP:
+        if (time_text_parse(&p->time_format, text, p->precision, &time, e) != ERR_OK) {
+            return err_wrap(e, "%s '%s'", kind, c->name);
+        }
+        out->bits = (uint64_t)time;
+        return ERR_OK;
+    case TIDEMARK__V1__TYPE__BYTES:
+        out->text = text;
+        return check_bytes(text, c, kind, e);
     case TIDEMARK__V1__TYPE__STRING:
         out->text = text;
         return check_text(text, c, kind, e);
@@ -190,12 +250,12 @@ static enum err_code read_text(struct bytes text, const struct import_column *c,
         return err_set(e, ERR_UNSUPPORTED, "%s '%s' has a type that this program does not know",
                        kind, c->name);
     }
-    return good ? ERR_OK : not_a(text, c, kind, e);
 }
 
 /* A field without anything is no value; "" is an empty text. */
-static enum err_code read_value(const struct csv_record *record, const struct import_column *c,
-                                const char *kind, struct value *out, struct err *e)
+static enum err_code read_value(const struct import_plan *p, const struct csv_record *record,
+                                const struct import_column *c, const char *kind, struct value *out,
+                                struct err *e)
 {
     *out = (struct value){0};
     struct bytes text = {0};
@@ -209,13 +269,29 @@ static enum err_code read_value(const struct csv_record *record, const struct im
         there = true;
     }
     if (there) {
-        return read_text(text, c, kind, out, e);
+        return read_text(p, text, c, kind, out, e);
     }
     out->null = true;
     if (c->not_null) {
         return err_set(e, ERR_INVALID, "%s '%s' has no value", kind, c->name);
     }
     return ERR_OK;
+}
+
+/* No two texts may mean the same series, and NaN is no name: finite numbers only. */
+static enum err_code check_tag(const struct import_column *c, const struct value *v, struct err *e)
+{
+    double real = 0;
+    if (c->type == TIDEMARK__V1__TYPE__FLOAT) {
+        uint32_t low = (uint32_t)v->bits;
+        float narrow = 0;
+        memcpy(&narrow, &low, sizeof narrow);
+        real = (double)narrow;
+    } else if (c->type == TIDEMARK__V1__TYPE__DOUBLE) {
+        memcpy(&real, &v->bits, sizeof real);
+    }
+    return real - real == 0 ? ERR_OK
+                            : err_set(e, ERR_INVALID, "tag '%s' must be a finite number", c->name);
 }
 
 static enum err_code read_record(struct import_batch *b, const struct csv_record *record,
@@ -232,10 +308,14 @@ static enum err_code read_record(struct import_batch *b, const struct csv_record
         return err_wrap(e, "time");
     }
     for (size_t i = 0; i < p->column_count && code == ERR_OK; i++) {
-        code = read_value(record, &p->columns[i], "column", &b->values[i], e);
+        code = read_value(p, record, &p->columns[i], "column", &b->values[i], e);
     }
     for (size_t i = 0; i < p->tag_count && code == ERR_OK; i++) {
-        code = read_value(record, &p->tags[i], "tag", &b->values[p->column_count + i], e);
+        struct value *v = &b->values[p->column_count + i];
+        code = read_value(p, record, &p->tags[i], "tag", v, e);
+        if (code == ERR_OK) {
+            code = check_tag(&p->tags[i], v, e);
+        }
     }
     return code;
 }
@@ -243,15 +323,27 @@ static enum err_code read_record(struct import_batch *b, const struct csv_record
 /* --- series --- */
 
 /* A tag's value in the one form that the key and the request have. */
-static struct bytes tag_text(const struct import_column *c, const struct value *v, char number[24])
+static struct bytes tag_text(const struct import_column *c, const struct value *v,
+                             char number[VALUE_TEXT_DOUBLE_SIZE])
 {
-    if (c->type == TIDEMARK__V1__TYPE__STRING) {
+    if (value_text_type_is_long(c->type)) {
         return v->text;
     }
     if (c->type == TIDEMARK__V1__TYPE__BOOL) {
         return bytes_str(v->bits != 0 ? "true" : "false");
     }
-    (void)snprintf(number, 24, "%" PRId64, (int64_t)v->bits);
+    if (c->type == TIDEMARK__V1__TYPE__DOUBLE) {
+        double real = 0;
+        memcpy(&real, &v->bits, sizeof real);
+        return bytes_str(value_text_print_double(real, number));
+    }
+    if (c->type == TIDEMARK__V1__TYPE__FLOAT) {
+        uint32_t low = (uint32_t)v->bits;
+        float real = 0;
+        memcpy(&real, &low, sizeof real);
+        return bytes_str(value_text_print_float(real, number));
+    }
+    (void)snprintf(number, VALUE_TEXT_DOUBLE_SIZE, "%" PRId64, (int64_t)v->bits);
     return bytes_str(number);
 }
 
@@ -264,7 +356,7 @@ static size_t make_key(struct import_batch *b)
     buf_reset(&b->key);
     for (size_t i = 0; i < p->tag_count; i++) {
         const struct value *v = &b->values[p->column_count + i];
-        char number[24];
+        char number[VALUE_TEXT_DOUBLE_SIZE];
         buf_put_u8(&b->key, v->null ? 0 : 1);
         if (!v->null) {
             buf_put_blob(&b->key, tag_text(&p->tags[i], v, number));
@@ -311,6 +403,14 @@ static void put_value(struct import_batch *b, const struct import_column *plan, 
     if (plan->type == TIDEMARK__V1__TYPE__STRING) {
         wire_put_item(&c->values, COLUMN_STRING_VALUES, v->text);
         b->string_size += v->text.size + 8;
+    } else if (plan->type == TIDEMARK__V1__TYPE__BYTES) {
+        size_t mark = wire_begin(&c->values, COLUMN_STRING_VALUES);
+        bool good = v->null || value_text_bytes(v->text, &c->values);
+        CHECK(good);
+        wire_end(&c->values, mark);
+        b->string_size += v->text.size + 8;
+    } else if (plan->type == TIDEMARK__V1__TYPE__FLOAT) {
+        buf_put_u32(&c->values, (uint32_t)v->bits);
     } else if (plan->type == TIDEMARK__V1__TYPE__BOOL) {
         buf_put_u8(&c->values, (uint8_t)v->bits);
     } else {
@@ -421,7 +521,11 @@ static void encode_column(const char *name, int type, const struct column *c, st
     case TIDEMARK__V1__TYPE__BOOL:
         wire_put_bytes(out, COLUMN_BOOL_VALUES, buf_bytes(&c->values));
         break;
+    case TIDEMARK__V1__TYPE__FLOAT:
+        wire_put_bytes(out, COLUMN_FLOAT_VALUES, buf_bytes(&c->values));
+        break;
     case TIDEMARK__V1__TYPE__STRING: /* its fields are encoded already */
+    case TIDEMARK__V1__TYPE__BYTES:
         buf_put_bytes(out, buf_bytes(&c->values));
         break;
     default:

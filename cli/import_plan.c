@@ -253,10 +253,9 @@ static enum err_code guess_type(const struct import_request *r, const char *name
     struct bytes said;
     if (list_type(r->types, name, &said)) {
         *type = value_text_type(said);
-        if (*type == 0 || *type == TIDEMARK__V1__TYPE__TIMESTAMP) {
+        if (*type == 0) {
             return err_set(e, ERR_INVALID,
-                           "--types: '%.*s' is no type of a column: use int64, "
-                           "double, bool or string",
+                           "--types: '%.*s' is no type of a column: use " VALUE_TEXT_TYPES,
                            said.size > 40 ? 40 : (int)said.size, (const char *)said.data);
         }
         return ERR_OK;
@@ -416,6 +415,7 @@ static enum err_code plan_columns(struct import_plan *p, const struct import_req
         p->columns[p->column_count++] = (struct import_column){
             .name = mem_strdup(name),
             .type = (int)c->type,
+            .size_max = c->size_max,
             .not_null = c->not_null != 0,
             .field = i,
         };
@@ -458,6 +458,7 @@ static enum err_code plan_tag(struct import_plan *p, const struct import_request
     p->tags[p->tag_count++] = (struct import_column){
         .name = mem_strdup(tag->name),
         .type = (int)tag->type,
+        .size_max = tag->size_max,
         .not_null = tag->not_null != 0,
         .primary = tag->primary != 0,
         .field = field,

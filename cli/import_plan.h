@@ -37,8 +37,9 @@ struct import_request {
 };
 
 struct import_column {
-    char *name; /* owned */
-    int type;   /* tidemark.v1.Type */
+    char *name;        /* owned */
+    int type;          /* tidemark.v1.Type */
+    uint32_t size_max; /* of text and bytes */
     bool not_null;
     bool primary;   /* tags */
     size_t field;   /* of each record, or IMPORT_NO_FIELD */

@@ -170,16 +170,26 @@ void json_uint(struct json_writer *j, uint64_t v)
     text_sink_printf(j->out, "%" PRIu64, v);
 }
 
-void json_double(struct json_writer *j, double v)
+static void put_real(struct json_writer *j, const char *text, bool finite)
 {
-    char text[VALUE_TEXT_DOUBLE_SIZE];
-    (void)value_text_print_double(v, text);
-    if (isfinite(v)) {
+    if (finite) {
         begin_value(j);
         text_sink_str(j->out, text);
     } else {
         json_str(j, text);
     }
+}
+
+void json_double(struct json_writer *j, double v)
+{
+    char text[VALUE_TEXT_DOUBLE_SIZE];
+    put_real(j, value_text_print_double(v, text), isfinite(v));
+}
+
+void json_float(struct json_writer *j, float v)
+{
+    char text[VALUE_TEXT_DOUBLE_SIZE];
+    put_real(j, value_text_print_float(v, text), isfinite(v));
 }
 
 void json_bool(struct json_writer *j, bool v)

@@ -42,6 +42,7 @@ void json_str(struct json_writer *j, const char *text);
 void json_int(struct json_writer *j, int64_t v);
 void json_uint(struct json_writer *j, uint64_t v);
 void json_double(struct json_writer *j, double v);
+void json_float(struct json_writer *j, float v);
 void json_bool(struct json_writer *j, bool v);
 void json_null(struct json_writer *j);
 /* The document is complete: the last line end. */

@@ -376,6 +376,16 @@ void record_double(struct record_writer *w, double v)
     end_value(w);
 }
 
+void record_float(struct record_writer *w, float v)
+{
+    char text[VALUE_TEXT_DOUBLE_SIZE];
+    begin_value(w, bytes_str(value_text_print_float(v, text)), true);
+    if (w->style.format == FORMAT_JSON) {
+        json_float(&w->json, v);
+    }
+    end_value(w);
+}
+
 void record_bool(struct record_writer *w, bool v)
 {
     begin_value(w, bytes_str(v ? "true" : "false"), false);

@@ -52,6 +52,7 @@ void record_str(struct record_writer *w, const char *text);
 void record_int(struct record_writer *w, int64_t v);
 void record_uint(struct record_writer *w, uint64_t v);
 void record_double(struct record_writer *w, double v);
+void record_float(struct record_writer *w, float v);
 void record_bool(struct record_writer *w, bool v);
 void record_null(struct record_writer *w);
 /* The next value of a table is bad news: in red, where there is color. */

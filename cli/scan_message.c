@@ -28,6 +28,8 @@ enum {
     COLUMN_STRING,
     COLUMN_NULLS,
     COLUMN_TYPE,
+    COLUMN_FLOAT,
+    COLUMN_FIELDS,
 };
 
 void scan_message_deinit(struct scan_message *m)
@@ -46,12 +48,17 @@ static uint32_t field_of_type(int type)
     switch (type) {
     case TIDEMARK__V1__TYPE__TIMESTAMP:
     case TIDEMARK__V1__TYPE__INT64:
+    case TIDEMARK__V1__TYPE__INT32:
+    case TIDEMARK__V1__TYPE__INT16:
         return COLUMN_INT64;
+    case TIDEMARK__V1__TYPE__FLOAT:
+        return COLUMN_FLOAT;
     case TIDEMARK__V1__TYPE__DOUBLE:
         return COLUMN_DOUBLE;
     case TIDEMARK__V1__TYPE__BOOL:
         return COLUMN_BOOL;
     case TIDEMARK__V1__TYPE__STRING:
+    case TIDEMARK__V1__TYPE__BYTES:
         return COLUMN_STRING;
     default:
         return 0;
@@ -69,7 +76,7 @@ static void read_column(struct scan_message *m, struct cursor *outer, struct byt
     m->columns = mem_grow(m->columns, &m->column_capacity, m->column_count + 1, sizeof *m->columns);
     struct scan_column *c = &m->columns[m->column_count++];
     *c = (struct scan_column){.strings_at = m->string_count};
-    struct bytes values[COLUMN_STRING + 1] = {0};
+    struct bytes values[COLUMN_FIELDS] = {0};
     struct cursor in = cursor_of(message);
     struct wire_field f;
     while (wire_next(&in, &f)) {
@@ -80,6 +87,7 @@ static void read_column(struct scan_message *m, struct cursor *outer, struct byt
         case COLUMN_INT64:
         case COLUMN_DOUBLE:
         case COLUMN_BOOL:
+        case COLUMN_FLOAT:
             values[f.number] = wire_bytes(&in, &f); /* packed, in one piece */
             break;
         case COLUMN_STRING:
@@ -198,6 +206,8 @@ static bool column_fits(const struct scan_message *m, size_t i)
         return next_string - c->strings_at >= m->rows;
     case COLUMN_BOOL:
         return c->values.size == m->rows;
+    case COLUMN_FLOAT:
+        return c->values.size == m->rows * 4;
     default:
         return c->values.size == m->rows * 8;
     }
@@ -288,6 +298,17 @@ double scan_double(const struct scan_message *m, size_t column, size_t row)
     return v;
 }
 
+float scan_float(const struct scan_message *m, size_t column, size_t row)
+{
+    CHECK(column < m->column_count);
+    CHECK(m->columns[column].type == TIDEMARK__V1__TYPE__FLOAT);
+    CHECK(row < m->rows);
+    uint32_t bits = bytes_get_u32(m->columns[column].values.data + row * 4);
+    float v = 0;
+    memcpy(&v, &bits, sizeof v);
+    return v;
+}
+
 bool scan_bool(const struct scan_message *m, size_t column, size_t row)
 {
     CHECK(column < m->column_count);
@@ -299,7 +320,7 @@ bool scan_bool(const struct scan_message *m, size_t column, size_t row)
 struct bytes scan_string(const struct scan_message *m, size_t column, size_t row)
 {
     CHECK(column < m->column_count);
-    CHECK(m->columns[column].type == TIDEMARK__V1__TYPE__STRING);
+    CHECK(field_of_type(m->columns[column].type) == COLUMN_STRING);
     CHECK(row < m->rows);
     return m->strings[m->columns[column].strings_at + row];
 }

@@ -57,9 +57,12 @@ MUST_CHECK enum err_code scan_message_read(struct scan_message *m, struct bytes 
 void scan_message_deinit(struct scan_message *m); /* zeros are an empty one */
 
 bool scan_is_null(const struct scan_message *m, size_t column, size_t row);
-int64_t scan_int64(const struct scan_message *m, size_t column, size_t row); /* also timestamps */
+/* Also timestamps and narrow ones. */
+int64_t scan_int64(const struct scan_message *m, size_t column, size_t row);
 double scan_double(const struct scan_message *m, size_t column, size_t row);
+float scan_float(const struct scan_message *m, size_t column, size_t row);
 bool scan_bool(const struct scan_message *m, size_t column, size_t row);
+/* Also bytes. */
 struct bytes scan_string(const struct scan_message *m, size_t column, size_t row);
 /* The text of a tag of the row's series. False: null, or there is no such tag. */
 bool scan_tag(const struct scan_message *m, size_t row, size_t tag, struct bytes *text);

@@ -10,8 +10,8 @@
 
 /* Fields of tidemark.v1.TableDefinition, ColumnDefinition and TagDefinition. */
 enum { TABLE_COLUMNS = 3, TABLE_TAGS = 4 };
-enum { COLUMN_NAME = 1, COLUMN_TYPE, COLUMN_NOT_NULL };
-enum { TAG_NAME = 1, TAG_TYPE, TAG_PRIMARY, TAG_NOT_NULL };
+enum { COLUMN_NAME = 1, COLUMN_TYPE, COLUMN_NOT_NULL, COLUMN_SIZE_MAX };
+enum { TAG_NAME = 1, TAG_TYPE, TAG_PRIMARY, TAG_NOT_NULL, TAG_SIZE_MAX };
 
 static enum err_code no_table(const struct cli_table *name,
                               const Tidemark__V1__ListTablesResponse *answer, struct err *e)
@@ -69,6 +69,8 @@ void table_lookup_deinit(struct table_lookup *l)
 struct parts {
     struct bytes items[8];
     size_t count;
+    int type; /* items[1] */
+    uint32_t size_max;
 };
 
 static bool split(const char *text, struct parts *out)
@@ -98,16 +100,14 @@ static bool has_word(const struct parts *p, const char *word)
 }
 
 static enum err_code read_parts(const char *text, const char *form, const char *words,
-                                struct parts *out, int *type, struct err *e)
+                                struct parts *out, struct err *e)
 {
     if (!split(text, out)) {
         return err_set(e, ERR_INVALID, "'%.100s' is not %s", text, form);
     }
-    *type = value_text_type(out->items[1]);
-    if (*type == 0 || *type == TIDEMARK__V1__TYPE__TIMESTAMP) {
-        return err_set(e, ERR_INVALID,
-                       "'%.100s': '%.*s' is no type here: use int64, double, bool "
-                       "or string",
+    out->type = value_text_sized_type(out->items[1], &out->size_max);
+    if (out->type == 0) {
+        return err_set(e, ERR_INVALID, "'%.100s': '%.*s' is no type here: use " VALUE_TEXT_TYPES,
                        text, out->items[1].size > 40 ? 40 : (int)out->items[1].size,
                        (const char *)out->items[1].data);
     }
@@ -126,15 +126,15 @@ static enum err_code read_parts(const char *text, const char *form, const char *
 enum err_code table_put_column(struct buf *definition, const char *text, struct err *e)
 {
     struct parts parts;
-    int type = 0;
-    enum err_code code = read_parts(text, "NAME:TYPE[:not_null]", "not_null", &parts, &type, e);
+    enum err_code code = read_parts(text, "NAME:TYPE[:not_null]", "not_null", &parts, e);
     if (code != ERR_OK) {
         return code;
     }
     size_t mark = wire_begin(definition, TABLE_COLUMNS);
     wire_put_bytes(definition, COLUMN_NAME, parts.items[0]);
-    wire_put_uint(definition, COLUMN_TYPE, (uint64_t)type);
+    wire_put_uint(definition, COLUMN_TYPE, (uint64_t)parts.type);
     wire_put_uint(definition, COLUMN_NOT_NULL, has_word(&parts, "not_null") ? 1 : 0);
+    wire_put_uint(definition, COLUMN_SIZE_MAX, parts.size_max);
     wire_end(definition, mark);
     return ERR_OK;
 }
@@ -142,21 +142,18 @@ enum err_code table_put_column(struct buf *definition, const char *text, struct 
 enum err_code table_put_tag(struct buf *definition, const char *text, struct err *e)
 {
     struct parts parts;
-    int type = 0;
     enum err_code code =
-        read_parts(text, "NAME:TYPE[:primary][:nullable]", "primary|nullable", &parts, &type, e);
+        read_parts(text, "NAME:TYPE[:primary][:nullable]", "primary|nullable", &parts, e);
     if (code != ERR_OK) {
         return code;
-    }
-    if (type == TIDEMARK__V1__TYPE__DOUBLE) {
-        return err_set(e, ERR_INVALID, "'%.100s': a tag can't be a double", text);
     }
     bool primary = has_word(&parts, "primary");
     size_t mark = wire_begin(definition, TABLE_TAGS);
     wire_put_bytes(definition, TAG_NAME, parts.items[0]);
-    wire_put_uint(definition, TAG_TYPE, (uint64_t)type);
+    wire_put_uint(definition, TAG_TYPE, (uint64_t)parts.type);
     wire_put_uint(definition, TAG_PRIMARY, primary ? 1 : 0);
     wire_put_uint(definition, TAG_NOT_NULL, primary && !has_word(&parts, "nullable") ? 1 : 0);
+    wire_put_uint(definition, TAG_SIZE_MAX, parts.size_max);
     wire_end(definition, mark);
     return ERR_OK;
 }

@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <strings.h>
 
 #include "base/check.h"
@@ -165,6 +166,26 @@ bool value_text_double(struct bytes text, double *out)
     return true;
 }
 
+bool value_text_float(struct bytes text, float *out)
+{
+    double wide = 0;
+    if (!value_text_double(text, &wide)) {
+        return false;
+    }
+    float v = (float)wide; /* NaN and infinities, as they were written */
+    if (isfinite(wide)) {  /* from the digits: rounded once */
+        char copy[VALUE_TEXT_NUMBER_SIZE_MAX];
+        memcpy(copy, text.data, text.size);
+        copy[text.size] = '\0';
+        v = strtof(copy, NULL);
+        if (isinf(v)) {
+            return false;
+        }
+    }
+    *out = v;
+    return true;
+}
+
 bool value_text_bool(struct bytes text, bool *out)
 {
     static const char *const words[][2] = {
@@ -297,10 +318,58 @@ const char *value_text_print_double(double v, char dst[VALUE_TEXT_DOUBLE_SIZE])
     return dst;
 }
 
+const char *value_text_print_float(float v, char dst[VALUE_TEXT_DOUBLE_SIZE])
+{
+    if (!isfinite(v)) {
+        return value_text_print_double((double)v, dst);
+    }
+    for (int digits = FLT_DIG; digits <= FLT_DECIMAL_DIG; digits++) {
+        (void)snprintf(dst, VALUE_TEXT_DOUBLE_SIZE, "%.*g", digits, (double)v);
+        if (strtof(dst, NULL) == v) {
+            break;
+        }
+    }
+    return dst;
+}
+
+static int hex_value(uint8_t c)
+{
+    if (c >= '0' && c <= '9') {
+        return c - '0';
+    }
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+bool value_text_bytes(struct bytes text, struct buf *out)
+{
+    if (text.size < 2 || text.size % 2 != 0 || text.data[0] != '\\' || text.data[1] != 'x') {
+        return false;
+    }
+    for (size_t i = 2; i < text.size; i += 2) {
+        int high = hex_value(text.data[i]);
+        int low = hex_value(text.data[i + 1]);
+        if (high < 0 || low < 0) {
+            return false;
+        }
+        buf_put_u8(out, (uint8_t)(high << 4 | low));
+    }
+    return true;
+}
+
+void value_text_print_bytes(struct bytes v, struct buf *out)
+{
+    buf_put_bytes(out, bytes_str("\\x"));
+    for (size_t i = 0; i < v.size; i++) {
+        buf_printf(out, "%02x", v.data[i]);
+    }
+}
+
 static const char *const type_names[] = {
     [TIDEMARK__V1__TYPE__TIMESTAMP] = "timestamp", [TIDEMARK__V1__TYPE__INT64] = "int64",
     [TIDEMARK__V1__TYPE__DOUBLE] = "double",       [TIDEMARK__V1__TYPE__BOOL] = "bool",
-    [TIDEMARK__V1__TYPE__STRING] = "string",
+    [TIDEMARK__V1__TYPE__STRING] = "string",       [TIDEMARK__V1__TYPE__INT16] = "int16",
+    [TIDEMARK__V1__TYPE__INT32] = "int32",         [TIDEMARK__V1__TYPE__FLOAT] = "float32",
+    [TIDEMARK__V1__TYPE__BYTES] = "varbytes",
 };
 
 int value_text_type(struct bytes name)
@@ -313,7 +382,11 @@ int value_text_type(struct bytes name)
         {"integer", TIDEMARK__V1__TYPE__INT64},  {"float", TIDEMARK__V1__TYPE__DOUBLE},
         {"float64", TIDEMARK__V1__TYPE__DOUBLE}, {"boolean", TIDEMARK__V1__TYPE__BOOL},
         {"text", TIDEMARK__V1__TYPE__STRING},    {"varchar", TIDEMARK__V1__TYPE__STRING},
-        {"time", TIDEMARK__V1__TYPE__TIMESTAMP},
+        {"time", TIDEMARK__V1__TYPE__TIMESTAMP}, {"smallint", TIDEMARK__V1__TYPE__INT16},
+        {"int2", TIDEMARK__V1__TYPE__INT16},     {"int4", TIDEMARK__V1__TYPE__INT32},
+        {"int8", TIDEMARK__V1__TYPE__INT64},     {"real", TIDEMARK__V1__TYPE__FLOAT},
+        {"float4", TIDEMARK__V1__TYPE__FLOAT},   {"float8", TIDEMARK__V1__TYPE__DOUBLE},
+        {"bytes", TIDEMARK__V1__TYPE__BYTES},    {"bytea", TIDEMARK__V1__TYPE__BYTES},
     };
     for (size_t i = 1; i < sizeof type_names / sizeof type_names[0]; i++) {
         if (equals(name, type_names[i])) {
@@ -326,6 +399,30 @@ int value_text_type(struct bytes name)
         }
     }
     return 0;
+}
+
+bool value_text_type_is_long(int type)
+{
+    return type == TIDEMARK__V1__TYPE__STRING || type == TIDEMARK__V1__TYPE__BYTES;
+}
+
+int value_text_sized_type(struct bytes name, uint32_t *size_max)
+{
+    *size_max = 0;
+    const uint8_t *open = name.size == 0 ? NULL : memchr(name.data, '(', name.size);
+    if (open == NULL) {
+        return value_text_type(name);
+    }
+    struct bytes head = bytes_of(name.data, (size_t)(open - name.data));
+    size_t left = name.size - head.size - 1;
+    uint64_t size = 0;
+    if (left < 2 || open[left] != ')' || !value_text_uint64(bytes_of(open + 1, left - 1), &size) ||
+        size == 0 || size > UINT32_MAX) {
+        return 0;
+    }
+    int type = value_text_type(head);
+    *size_max = (uint32_t)size;
+    return value_text_type_is_long(type) ? type : 0;
 }
 
 const char *value_text_type_name(int type)

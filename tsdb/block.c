@@ -20,6 +20,9 @@ struct encoder {
 
 static enum encoding_kind kind_of(enum value_type type)
 {
+    if (type == VALUE_FLOAT) {
+        return ENCODING_OF_FLOATS;
+    }
     return type == VALUE_DOUBLE ? ENCODING_OF_DOUBLES : ENCODING_OF_NUMBERS;
 }
 
@@ -29,8 +32,8 @@ static void put_entry(struct encoder *x, uint32_t id, enum value_type type, size
     size_t data_at = x->data->size;
     buf_put_bytes(x->data, nulls);
     enum encoding encoding =
-        type == VALUE_STRING ? encoding_put_strings(x->data, x->strings, value_count)
-                             : encoding_put_words(x->data, x->words, value_count, kind_of(type));
+        value_is_long(type) ? encoding_put_strings(x->data, x->strings, value_count)
+                            : encoding_put_words(x->data, x->words, value_count, kind_of(type));
     buf_put_varint(x->entries, id);
     buf_put_u8(x->entries, (uint8_t)type);
     buf_put_u8(x->entries, (uint8_t)encoding);
@@ -54,7 +57,7 @@ static size_t collect(struct encoder *x, const struct rows *rows, const struct r
             nulls[(row - from) / 8] |= (uint8_t)(1U << ((row - from) % 8));
             continue;
         }
-        if (c->type == VALUE_STRING) {
+        if (value_is_long(c->type)) {
             x->strings[n] = rows_string(rows, c->words[row]);
         } else {
             x->words[n] = c->words[row];
@@ -285,14 +288,15 @@ static bool decode_strings(const struct block_column *c, struct rows *rows, stru
 
 static bool decode_values(const struct block_column *c, struct rows *rows, struct rows_column *to)
 {
-    if (c->type == VALUE_STRING) {
+    if (value_is_long(c->type)) {
         return decode_strings(c, rows, to);
     }
     if (!encoding_get_words(c->encoding, c->data, to->words, c->value_count)) {
         return false;
     }
-    for (size_t i = 0; i < c->value_count && c->type == VALUE_BOOL; i++) {
-        if (to->words[i] > 1) {
+    bool any_word = c->type == VALUE_TIMESTAMP || c->type == VALUE_INT64 || c->type == VALUE_DOUBLE;
+    for (size_t i = 0; i < c->value_count && !any_word; i++) {
+        if (!value_word_is_valid(c->type, to->words[i])) {
             return false;
         }
     }

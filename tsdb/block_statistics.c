@@ -8,10 +8,16 @@
 enum { FORM_WORDS = 255 };
 
 #define NAN_WORD UINT64_C(0x7ff8000000000000)
+#define NAN_WORD_32 UINT64_C(0x7fc00000)
 
-static double double_of(uint64_t word)
+static bool is_real(enum value_type type)
 {
-    return decimal_value(DECIMAL_DOUBLE, word);
+    return type == VALUE_DOUBLE || type == VALUE_FLOAT;
+}
+
+static enum decimal_kind kind_of(enum value_type type)
+{
+    return type == VALUE_FLOAT ? DECIMAL_FLOAT : DECIMAL_DOUBLE;
 }
 
 static uint64_t word_of(double v)
@@ -26,18 +32,19 @@ static uint64_t word_of(double v)
 
 /* --- making --- */
 
-static void sum_up_doubles(const uint64_t *words, size_t n, struct block_statistics *s)
+static void sum_up_reals(enum decimal_kind kind, const uint64_t *words, size_t n,
+                         struct block_statistics *s)
 {
     double sum = 0;
-    s->least = NAN_WORD;
-    s->greatest = NAN_WORD;
+    s->least = kind == DECIMAL_FLOAT ? NAN_WORD_32 : NAN_WORD;
+    s->greatest = s->least;
     for (size_t i = 0; i < n; i++) {
-        double v = double_of(words[i]);
+        double v = decimal_value(kind, words[i]);
         sum += v;
-        if (v == v && !(double_of(s->least) <= v)) {
+        if (v == v && !(decimal_value(kind, s->least) <= v)) {
             s->least = words[i];
         }
-        if (v == v && !(double_of(s->greatest) >= v)) {
+        if (v == v && !(decimal_value(kind, s->greatest) >= v)) {
             s->greatest = words[i];
         }
     }
@@ -69,13 +76,13 @@ void block_statistics_of(enum value_type type, const uint64_t *words, size_t n,
 {
     CHECK(n > 0);
     *out = (struct block_statistics){0};
-    if (type == VALUE_STRING) {
+    if (value_is_long(type)) {
         return;
     }
     out->first = words[0];
     out->last = words[n - 1];
-    if (type == VALUE_DOUBLE) {
-        sum_up_doubles(words, n, out);
+    if (is_real(type)) {
+        sum_up_reals(kind_of(type), words, n, out);
     } else {
         sum_up_numbers(words, n, out);
     }
@@ -128,24 +135,24 @@ static void get_whole(struct cursor *c, size_t n, struct block_statistics *s)
     s->sum_high += cursor_varint(c);
 }
 
-/* --- doubles --- */
+/* --- floating-point numbers --- */
 
 /* As whole numbers of one exponent. False: they are no such decimals. */
-static bool scale(const struct block_statistics *s, unsigned *exponent,
+static bool scale(enum decimal_kind kind, const struct block_statistics *s, unsigned *exponent,
                   struct block_statistics *out)
 {
     const uint64_t words[] = {s->least, s->greatest, s->first, s->last};
     int64_t m[4];
     int64_t sum = 0;
-    if (!decimal_exponent(DECIMAL_DOUBLE, words, 4, exponent)) {
+    if (!decimal_exponent(kind, words, 4, exponent)) {
         return false;
     }
     for (size_t i = 0; i < 4; i++) {
-        if (!decimal_exact(DECIMAL_DOUBLE, words[i], *exponent, &m[i])) {
+        if (!decimal_exact(kind, words[i], *exponent, &m[i])) {
             return false;
         }
     }
-    if (!decimal_nearest(double_of(s->sum_low), *exponent, &sum)) {
+    if (!decimal_nearest(decimal_value(DECIMAL_DOUBLE, s->sum_low), *exponent, &sum)) {
         return false;
     }
     *out = (struct block_statistics){(uint64_t)m[0], (uint64_t)m[1], (uint64_t)m[2],
@@ -153,11 +160,11 @@ static bool scale(const struct block_statistics *s, unsigned *exponent,
     return true;
 }
 
-static void put_doubles(struct buf *out, const struct block_statistics *s)
+static void put_reals(struct buf *out, enum decimal_kind kind, const struct block_statistics *s)
 {
     unsigned exponent = 0;
     struct block_statistics m;
-    if (!scale(s, &exponent, &m)) {
+    if (!scale(kind, s, &exponent, &m)) {
         buf_put_u8(out, FORM_WORDS);
         buf_put_u64(out, s->least);
         buf_put_u64(out, s->greatest);
@@ -173,7 +180,7 @@ static void put_doubles(struct buf *out, const struct block_statistics *s)
     buf_put_varint(out, packing_zigzag(s->sum_low - about));
 }
 
-static void get_doubles(struct cursor *c, struct block_statistics *s)
+static void get_reals(struct cursor *c, enum decimal_kind kind, struct block_statistics *s)
 {
     unsigned exponent = cursor_u8(c);
     if (exponent == FORM_WORDS) {
@@ -189,10 +196,10 @@ static void get_doubles(struct cursor *c, struct block_statistics *s)
         return;
     }
     get_distances(c, s);
-    s->least = decimal_word(DECIMAL_DOUBLE, (int64_t)s->least, exponent);
-    s->greatest = decimal_word(DECIMAL_DOUBLE, (int64_t)s->greatest, exponent);
-    s->first = decimal_word(DECIMAL_DOUBLE, (int64_t)s->first, exponent);
-    s->last = decimal_word(DECIMAL_DOUBLE, (int64_t)s->last, exponent);
+    s->least = decimal_word(kind, (int64_t)s->least, exponent);
+    s->greatest = decimal_word(kind, (int64_t)s->greatest, exponent);
+    s->first = decimal_word(kind, (int64_t)s->first, exponent);
+    s->last = decimal_word(kind, (int64_t)s->last, exponent);
     uint64_t sum = packing_unzigzag(cursor_varint(c));
     uint64_t fix = packing_unzigzag(cursor_varint(c));
     s->sum_low = decimal_word(DECIMAL_DOUBLE, (int64_t)sum, exponent) + fix;
@@ -201,9 +208,9 @@ static void get_doubles(struct cursor *c, struct block_statistics *s)
 void block_statistics_put(struct buf *out, enum value_type type, const struct block_statistics *s,
                           size_t n)
 {
-    if (type == VALUE_DOUBLE) {
-        put_doubles(out, s);
-    } else if (type != VALUE_STRING) {
+    if (is_real(type)) {
+        put_reals(out, kind_of(type), s);
+    } else if (!value_is_long(type)) {
         put_whole(out, s, n);
     }
 }
@@ -212,9 +219,9 @@ void block_statistics_get(struct cursor *c, enum value_type type, size_t n,
                           struct block_statistics *out)
 {
     *out = (struct block_statistics){0};
-    if (type == VALUE_DOUBLE) {
-        get_doubles(c, out);
-    } else if (type != VALUE_STRING) {
+    if (is_real(type)) {
+        get_reals(c, kind_of(type), out);
+    } else if (!value_is_long(type)) {
         get_whole(c, n, out);
     }
 }

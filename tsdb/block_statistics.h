@@ -4,15 +4,15 @@
  *
  *   whole    least zigzag varint | greatest, first, last less least: varints
  *            | sum of (each less least): low varint, high varint
- *   double   exponent u8 | least zigzag varint | greatest, first, last less least: varints
- *            | sum zigzag varint | fix zigzag varint
+ *   double,  exponent u8 | least zigzag varint | greatest, first, last less least: varints
+ *   float    | sum zigzag varint | fix zigzag varint
  *            whole numbers m of decimals m / 10^exponent; 'fix' is what the sum's word is
  *            above that of its decimal
  *     or     255 u8 | least, greatest, first, last, sum: u64
- *   string   nothing
+ *   string, bytes   nothing
  *
  * Of values that are not null, in row order. Least and greatest of doubles pass
- * over NaN (and are the one NaN 7ff8000000000000 where all are), so does no sum; a
+ * over NaN (and are the one NaN 7ff8000000000000, or 7fc00000, where all are), so does no sum; a
  * sum that is NaN is that one, so that the bytes are the same on all machines. */
 #ifndef TIDEMARK_TSDB_BLOCK_STATISTICS_H
 #define TIDEMARK_TSDB_BLOCK_STATISTICS_H
@@ -25,7 +25,7 @@
 
 struct block_statistics {
     uint64_t least, greatest, first, last; /* words */
-    uint64_t sum_low;                      /* DOUBLE: the word of the sum */
+    uint64_t sum_low;                      /* DOUBLE, FLOAT: the word of the sum, a double */
     uint64_t sum_high;                     /* else: upper half of the i128 */
 };
 

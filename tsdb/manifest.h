@@ -25,7 +25,7 @@
 #include "tsdb/sessions.h"
 #include "tsdb/settings.h"
 
-enum { MANIFEST_VERSION = 1 };
+enum { MANIFEST_VERSION = 2 };
 
 /* A manifest read. Owns what it holds; a reader that keeps a piece sets it to NULL. */
 struct manifest {

@@ -144,7 +144,7 @@ static void put_value(struct rows *rows, struct rows_column *column, const struc
         return;
     }
     column->nulls[to] = 0;
-    column->words[to] = column->type == VALUE_STRING
+    column->words[to] = value_is_long(column->type)
                             ? rows_put_string(rows, memory_chunk_string(c, column->place, from))
                             : memory_chunk_word(c, column->place, from);
 }
@@ -162,7 +162,7 @@ static void put_row(struct rows *rows, const struct memory_chunk *c, size_t row)
 static void put_column(struct rows *rows, struct rows_column *column, const struct memory_chunk *c,
                        size_t from, size_t to)
 {
-    bool simple = column->type != VALUE_STRING && column->type != VALUE_BOOL;
+    bool simple = !value_is_long(column->type) && column->type != VALUE_BOOL;
     if (!simple || column->place >= c->table->column_count) {
         for (size_t row = from; row < to; row++) {
             put_value(rows, column, c, row, rows->count + row - from);

@@ -198,6 +198,9 @@ static void append_column(struct memtable *m, struct memory_chunk *c,
     case VALUE_TIMESTAMP:
     case VALUE_INT64:
     case VALUE_DOUBLE:
+    case VALUE_INT16:
+    case VALUE_INT32:
+    case VALUE_FLOAT:
         copy_words(column_values(c, column->place) + row * 8, column->values.data + from * 8,
                    count);
         return;
@@ -205,6 +208,7 @@ static void append_column(struct memtable *m, struct memory_chunk *c,
         memcpy(column_values(c, column->place) + row, column->values.data + from, count);
         return;
     case VALUE_STRING:
+    case VALUE_BYTES:
         append_strings(m, c, column, from, count);
         return;
     case VALUE_TYPE_END:
@@ -383,7 +387,7 @@ uint64_t memory_chunk_word(const struct memory_chunk *c, size_t place, size_t ro
 
 struct bytes memory_chunk_string(const struct memory_chunk *c, size_t place, size_t row)
 {
-    CHECK(c->table->columns[place].type == VALUE_STRING);
+    CHECK(value_is_long(c->table->columns[place].type));
     const uint8_t *p = NULL;
     memcpy(&p, column_values(c, place) + row * sizeof p, sizeof p);
     CHECK(p != NULL);

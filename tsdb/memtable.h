@@ -90,7 +90,7 @@ static inline const int64_t *memory_chunk_times(const struct memory_chunk *c)
 bool memory_chunk_is_null(const struct memory_chunk *c, size_t place, size_t row);
 /* Of a whole column: 8 bytes a row, BOOL 1. Not for strings. */
 const uint8_t *memory_chunk_values(const struct memory_chunk *c, size_t place);
-/* TIMESTAMP, INT64, DOUBLE: the 64 bits. BOOL: 0 or 1. Not for strings, nor for nulls. */
+/* As in rows. Not for strings and bytes, nor for nulls. */
 uint64_t memory_chunk_word(const struct memory_chunk *c, size_t place, size_t row);
 struct bytes memory_chunk_string(const struct memory_chunk *c, size_t place, size_t row);
 

@@ -29,6 +29,7 @@ enum {
     COLUMN_STRING = 5,
     COLUMN_NULLS = 6,
     COLUMN_TYPE = 7,
+    COLUMN_FLOAT = 8,
 };
 
 enum { COUNT_ROWS_MAX = 1024 * 1024 }; /* of one step of a scan that only counts */
@@ -275,6 +276,16 @@ static void put_words(struct buf *b, uint32_t field, const uint64_t *words, size
 #endif
 }
 
+static void put_floats(struct buf *b, const uint64_t *words, size_t count)
+{
+    wire_put_tag(b, COLUMN_FLOAT, WIRE_BYTES);
+    buf_put_varint(b, count * 4);
+    uint8_t *p = buf_extend(b, count * 4);
+    for (size_t i = 0; i < count; i++) {
+        bytes_put_u32(p + i * 4, (uint32_t)words[i]);
+    }
+}
+
 static void put_bools(struct buf *b, const uint64_t *words, size_t count)
 {
     wire_put_tag(b, COLUMN_BOOL, WIRE_BYTES);
@@ -305,15 +316,21 @@ static void put_column(const struct tsdb_scan *s, const struct rows_column *c, s
     switch (c->type) {
     case VALUE_TIMESTAMP:
     case VALUE_INT64:
+    case VALUE_INT32:
+    case VALUE_INT16:
         put_words(b, COLUMN_INT64, c->words, count);
         break;
     case VALUE_DOUBLE:
         put_words(b, COLUMN_DOUBLE, c->words, count);
         break;
+    case VALUE_FLOAT:
+        put_floats(b, c->words, count);
+        break;
     case VALUE_BOOL:
         put_bools(b, c->words, count);
         break;
     case VALUE_STRING:
+    case VALUE_BYTES:
         for (size_t i = 0; i < count; i++) {
             wire_put_item(b, COLUMN_STRING,
                           c->nulls[i] != 0 ? (struct bytes){0}

@@ -86,7 +86,7 @@ static void append_column(struct rows *dst, const struct rows *src, size_t colum
     CHECK(to->place == c->place);
     memcpy(to->nulls + dst->count, c->nulls + from, count);
     to->any_null = to->any_null || c->any_null;
-    if (c->type != VALUE_STRING) {
+    if (!value_is_long(c->type)) {
         memcpy(to->words + dst->count, c->words + from, count * sizeof *c->words);
         return;
     }
@@ -117,7 +117,7 @@ void rows_append(struct rows *dst, const struct rows *src, size_t from, size_t t
 bool rows_have_strings(const struct rows *r)
 {
     for (size_t i = 0; i < r->column_count; i++) {
-        if (r->columns[i].type == VALUE_STRING) {
+        if (value_is_long(r->columns[i].type)) {
             return true;
         }
     }
@@ -145,7 +145,7 @@ static size_t string_bytes(const struct rows *r, size_t row)
     size_t size = 0;
     for (size_t i = 0; i < r->column_count; i++) {
         const struct rows_column *c = &r->columns[i];
-        if (c->type == VALUE_STRING && c->nulls[row] == 0) {
+        if (value_is_long(c->type) && c->nulls[row] == 0) {
             size += (size_t)(c->words[row] & STRING_SIZE_MASK);
         }
     }

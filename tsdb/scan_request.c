@@ -156,7 +156,7 @@ static enum err_code add_value(struct scan_request *r, struct scan_filter *filte
 {
     const struct tag *tag = &r->table->tags[filter->place];
     struct buf stored = {0};
-    enum err_code code = value_parse_tag(tag->type, text, &stored, e);
+    enum err_code code = value_parse_tag(tag->type, tag->size_max, text, &stored, e);
     if (code == ERR_OK) {
         filter->any_of[filter->count++] = arena_copy(&r->arena, buf_bytes(&stored));
     } else {

@@ -184,10 +184,6 @@ static enum err_code check_tags(struct table *t, struct err *e)
     t->primary_count = 0;
     for (size_t i = 0; i < t->tag_count; i++) {
         const struct tag *g = &t->tags[i];
-        if (g->type == VALUE_TIMESTAMP || g->type == VALUE_DOUBLE) {
-            return err_set(e, ERR_INVALID, "the tag \"%s\" can't be a %s: only string, int64, bool",
-                           g->name, value_type_name(g->type));
-        }
         t->primary_count += g->primary ? 1 : 0;
         not_null = not_null || (g->primary && g->not_null);
     }
@@ -212,6 +208,37 @@ static enum err_code check_names(const struct table *t, struct err *e)
     }
     for (size_t i = 0; i < t->tag_count && code == ERR_OK; i++) {
         code = value_check_name("tag", bytes_str(t->tags[i].name), e);
+    }
+    return code;
+}
+
+/* 0 of a value of many bytes means as many as there may be. */
+static enum err_code check_size_max(const char *name, enum value_type type, uint32_t *size_max,
+                                    struct err *e)
+{
+    if (!value_is_long(type)) {
+        return *size_max == 0 ? ERR_OK
+                              : err_set(e, ERR_INVALID, "\"%s\" is a %s: it has no greatest size",
+                                        name, value_type_name(type));
+    }
+    *size_max = *size_max == 0 ? LIMIT_STRING_SIZE_MAX : *size_max;
+    if (*size_max > LIMIT_STRING_SIZE_MAX) {
+        return err_set(e, ERR_RANGE, "\"%s\" has at most %u bytes, at most %d are allowed", name,
+                       *size_max, LIMIT_STRING_SIZE_MAX);
+    }
+    return ERR_OK;
+}
+
+static enum err_code check_sizes(struct table *t, struct err *e)
+{
+    enum err_code code = ERR_OK;
+    for (size_t i = 0; i < t->column_count && code == ERR_OK; i++) {
+        struct column *c = &t->columns[i];
+        code = check_size_max(c->name, c->type, &c->size_max, e);
+    }
+    for (size_t i = 0; i < t->tag_count && code == ERR_OK; i++) {
+        struct tag *g = &t->tags[i];
+        code = check_size_max(g->name, g->type, &g->size_max, e);
     }
     return code;
 }
@@ -242,6 +269,9 @@ static enum err_code finish(struct table *t, struct err *e)
     }
     if (code == ERR_OK) {
         code = check_tags(t, e);
+    }
+    if (code == ERR_OK) {
+        code = check_sizes(t, e);
     }
     if (code == ERR_OK && t->precision != 3 && t->precision != 6 && t->precision != 9) {
         code = err_set(e, ERR_INVALID,
@@ -297,6 +327,9 @@ static enum err_code parse_column(struct bytes message, struct draft *d, struct 
         case 3:
             column->not_null = wire_bool(&c, &f);
             break;
+        case 4:
+            column->size_max = wire_uint32(&c, &f);
+            break;
         default:
             break;
         }
@@ -331,6 +364,9 @@ static enum err_code parse_tag(struct bytes message, struct draft *d, struct err
             break;
         case 4:
             tag->not_null = wire_bool(&c, &f);
+            break;
+        case 5:
+            tag->size_max = wire_uint32(&c, &f);
             break;
         default:
             break;
@@ -409,6 +445,7 @@ void table_put_definition(const struct table *t, struct buf *b, uint32_t field)
         wire_put_str(b, 1, t->columns[i].name);
         wire_put_uint(b, 2, (uint64_t)t->columns[i].type);
         wire_put_uint(b, 3, t->columns[i].not_null ? 1 : 0);
+        wire_put_uint(b, 4, t->columns[i].size_max);
         wire_end(b, column);
     }
     for (size_t i = 0; i < t->tag_count; i++) {
@@ -417,6 +454,7 @@ void table_put_definition(const struct table *t, struct buf *b, uint32_t field)
         wire_put_uint(b, 2, (uint64_t)t->tags[i].type);
         wire_put_uint(b, 3, t->tags[i].primary ? 1 : 0);
         wire_put_uint(b, 4, t->tags[i].not_null ? 1 : 0);
+        wire_put_uint(b, 5, t->tags[i].size_max);
         wire_end(b, tag);
     }
     wire_put_uint(b, 5, t->precision);
@@ -437,6 +475,7 @@ void table_encode(const struct table *t, struct buf *out)
         buf_put_varint(out, c->id);
         buf_put_u8(out, (uint8_t)c->type);
         buf_put_u8(out, c->not_null ? FLAG_NOT_NULL : 0);
+        buf_put_varint(out, c->size_max);
         buf_put_str(out, c->name);
     }
     buf_put_varint(out, t->tag_count);
@@ -446,21 +485,32 @@ void table_encode(const struct table *t, struct buf *out)
         buf_put_u8(out, (uint8_t)g->type);
         buf_put_u8(out,
                    (uint8_t)((g->not_null ? FLAG_NOT_NULL : 0) | (g->primary ? FLAG_PRIMARY : 0)));
+        buf_put_varint(out, g->size_max);
         buf_put_str(out, g->name);
     }
 }
 
-/* Id, type and flags of a column or tag; false: bad. */
-static bool decode_head(struct cursor *in, uint64_t id, enum value_type *type, uint8_t *flags)
+/* What a column and a tag have in common. */
+struct head {
+    enum value_type type;
+    uint8_t flags;
+    uint32_t size_max;
+};
+
+/* False: bad. */
+static bool decode_head(struct cursor *in, uint64_t id, struct head *out)
 {
     uint64_t have = cursor_varint(in);
     uint8_t v = cursor_u8(in);
-    *flags = cursor_u8(in);
-    if (have != id || !value_type_is_valid(v) || *flags > (FLAG_NOT_NULL | FLAG_PRIMARY)) {
+    out->flags = cursor_u8(in);
+    uint64_t size_max = cursor_varint(in);
+    if (have != id || !value_type_is_valid(v) || out->flags > (FLAG_NOT_NULL | FLAG_PRIMARY) ||
+        size_max > LIMIT_STRING_SIZE_MAX) {
         in->bad = true;
         return false;
     }
-    *type = (enum value_type)v;
+    out->type = (enum value_type)v;
+    out->size_max = (uint32_t)size_max;
     return !in->bad;
 }
 
@@ -470,9 +520,11 @@ static void decode_columns(struct cursor *in, struct draft *d)
     in->bad = in->bad || count > LIMIT_COLUMNS_MAX;
     for (uint64_t i = 0; i < count && !in->bad; i++) {
         struct column *c = draft_column(d);
-        uint8_t flags = 0;
-        if (decode_head(in, i, &c->type, &flags)) {
-            c->not_null = (flags & FLAG_NOT_NULL) != 0;
+        struct head head;
+        if (decode_head(in, i, &head)) {
+            c->type = head.type;
+            c->size_max = head.size_max;
+            c->not_null = (head.flags & FLAG_NOT_NULL) != 0;
             cursor_str(in, c->name, sizeof c->name);
         }
     }
@@ -484,10 +536,12 @@ static void decode_tags(struct cursor *in, struct draft *d)
     in->bad = in->bad || count > LIMIT_TAGS_MAX;
     for (uint64_t i = 0; i < count && !in->bad; i++) {
         struct tag *g = draft_tag(d);
-        uint8_t flags = 0;
-        if (decode_head(in, i, &g->type, &flags)) {
-            g->not_null = (flags & FLAG_NOT_NULL) != 0;
-            g->primary = (flags & FLAG_PRIMARY) != 0;
+        struct head head;
+        if (decode_head(in, i, &head)) {
+            g->type = head.type;
+            g->size_max = head.size_max;
+            g->not_null = (head.flags & FLAG_NOT_NULL) != 0;
+            g->primary = (head.flags & FLAG_PRIMARY) != 0;
             cursor_str(in, g->name, sizeof g->name);
         }
     }

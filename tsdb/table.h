@@ -3,8 +3,8 @@
  * and the set of its series, which grows.
  *
  *   encoded:  id varint | index_created varint | database str | name str | precision u8
- *             | columns varint | (id varint, type u8, flags u8, name str) ...
- *             | tags varint | (id varint, type u8, flags u8, name str) ...
+ *             | columns varint | (id varint, type u8, flags u8, size_max varint, name str) ...
+ *             | tags varint | (id varint, type u8, flags u8, size_max varint, name str) ...
  *   flags:    1 not null, 2 primary
  *
  * Column and tag ids are never used again within a table. Any thread. */
@@ -26,13 +26,15 @@ struct series_set;
 struct column {
     uint32_t id;
     enum value_type type;
+    uint32_t size_max; /* STRING, BYTES: bytes of a value; else 0 */
     bool not_null;
     char name[LIMIT_NAME_SIZE_MAX + 1];
 };
 
 struct tag {
     uint32_t id;
-    enum value_type type; /* STRING, INT64, BOOL */
+    enum value_type type;
+    uint32_t size_max; /* as of a column */
     bool primary;
     bool not_null;
     char name[LIMIT_NAME_SIZE_MAX + 1];

@@ -96,7 +96,7 @@ static void add_row(struct state_hash *h, const struct rows *rows, size_t row)
         if (c->nulls[row] != 0) {
             continue;
         }
-        if (c->type == VALUE_STRING) {
+        if (value_is_long(c->type)) {
             buf_put_blob(&h->piece, rows_string(rows, c->words[row]));
         } else {
             buf_put_u64(&h->piece, c->words[row]);

@@ -23,6 +23,7 @@ enum {
     COLUMN_BOOL = 4,
     COLUMN_STRING = 5,
     COLUMN_NULLS = 6,
+    COLUMN_FLOAT = 8,
 };
 
 /* What the request holds, before any of it is looked at closely. */
@@ -55,7 +56,8 @@ static enum err_code too_many(const char *what, size_t max, struct err *e)
 
 /* What stands in it, found in one pass. Of repeated numbers: the first piece,
  * and in how many pieces they come (packed in one is usual; single values count
- * double, because they are never in place). */
+ * double, because they are never in place). Floats are never in place either: rows
+ * have them as words. */
 struct column_outline {
     struct bytes name;
     struct bytes nulls;
@@ -68,12 +70,13 @@ struct column_outline {
 
 static void add_numbers(struct cursor *c, const struct wire_field *f, struct column_outline *o)
 {
-    if (f->type != WIRE_BYTES && f->type != WIRE_FIXED64) {
+    enum wire_type single = f->number == COLUMN_FLOAT ? WIRE_FIXED32 : WIRE_FIXED64;
+    if (f->type != WIRE_BYTES && f->type != single) {
         c->bad = true;
         return;
     }
     o->first = o->pieces == 0 ? f->bytes : o->first;
-    o->size += f->type == WIRE_BYTES ? f->bytes.size : 8;
+    o->size += f->type == WIRE_BYTES ? f->bytes.size : single == WIRE_FIXED32 ? 4 : 8;
     o->pieces += f->type == WIRE_BYTES ? 1 : 2;
 }
 
@@ -90,6 +93,7 @@ static bool read_column_outline(struct bytes message, uint32_t numbers, struct c
             break;
         case COLUMN_INT64:
         case COLUMN_DOUBLE:
+        case COLUMN_FLOAT:
             if (f.number == numbers) {
                 add_numbers(&c, &f, o);
             }
@@ -232,16 +236,17 @@ static enum err_code read_strings(struct write_batch *w, struct bytes message,
         }
     }
     CHECK(i == count);
+    uint32_t size_max = w->table->columns[c->place].size_max;
     for (size_t row = 0; row < count; row++) {
         if (write_column_is_null(c, row)) {
             continue;
         }
-        if (strings[row].size > LIMIT_STRING_SIZE_MAX) {
-            return err_set(e, ERR_RANGE,
-                           "column \"%s\", row %zu: a string of %zu bytes, at most %d are allowed",
-                           column_name(w, c), row, strings[row].size, LIMIT_STRING_SIZE_MAX);
+        if (strings[row].size > size_max) {
+            return err_set(
+                e, ERR_RANGE, "column \"%s\", row %zu: a %s of %zu bytes, at most %u are allowed",
+                column_name(w, c), row, value_type_name(c->type), strings[row].size, size_max);
         }
-        if (!value_is_utf8(strings[row])) {
+        if (c->type == VALUE_STRING && !value_is_utf8(strings[row])) {
             return err_set(e, ERR_INVALID, "column \"%s\", row %zu: the string is not UTF-8",
                            column_name(w, c), row);
         }
@@ -268,6 +273,9 @@ static enum err_code read_bools(struct write_batch *w, const struct column_outli
 
 static uint32_t numbers_field(enum value_type type)
 {
+    if (type == VALUE_FLOAT) {
+        return COLUMN_FLOAT;
+    }
     return type == VALUE_DOUBLE ? COLUMN_DOUBLE : COLUMN_INT64;
 }
 
@@ -284,6 +292,49 @@ static enum err_code read_numbers(struct write_batch *w, struct bytes message,
         w->row_count = count; /* the timestamp says how many rows there are */
     }
     return count == w->row_count && count > 0 ? ERR_OK : wrong_count(w, c, count, e);
+}
+
+/* Narrow numbers come in the fields of wide ones. */
+static enum err_code check_range(const struct write_batch *w, const struct write_column *c,
+                                 struct err *e)
+{
+    for (size_t row = 0; row < w->row_count; row++) {
+        uint64_t word = bytes_get_u64(c->values.data + row * 8);
+        if (!value_word_is_valid(c->type, word) && !write_column_is_null(c, row)) {
+            return err_set(e, ERR_RANGE, "column \"%s\", row %zu: %lld is outside the range of %s",
+                           column_name(w, c), row, (long long)word, value_type_name(c->type));
+        }
+    }
+    return ERR_OK;
+}
+
+/* Four bytes each, in any number of pieces, as words. */
+static enum err_code read_floats(struct write_batch *w, struct bytes message,
+                                 const struct column_outline *o, struct write_column *c,
+                                 struct err *e)
+{
+    if (o->size != w->row_count * 4) {
+        return wrong_count(w, c, o->size / 4, e);
+    }
+    uint8_t *words = arena_take(&w->arena, w->row_count * 8);
+    size_t row = 0;
+    struct wire_field f;
+    struct cursor in = cursor_of(message);
+    while (wire_next(&in, &f)) {
+        if (f.number == COLUMN_FLOAT && f.type == WIRE_BYTES) {
+            if (f.bytes.size % 4 != 0) {
+                return malformed(e);
+            }
+            for (size_t at = 0; at < f.bytes.size; at += 4) {
+                bytes_put_u64(words + row++ * 8, bytes_get_u32(f.bytes.data + at));
+            }
+        } else if (f.number == COLUMN_FLOAT) {
+            bytes_put_u64(words + row++ * 8, f.value);
+        }
+    }
+    CHECK(row == w->row_count);
+    c->values = bytes_of(words, w->row_count * 8);
+    return ERR_OK;
 }
 
 static bool any_null(const struct write_batch *w, const struct write_column *c)
@@ -351,6 +402,24 @@ static enum err_code read_column_head(struct write_batch *w, struct bytes messag
     return ERR_OK;
 }
 
+static enum err_code read_values(struct write_batch *w, struct bytes message,
+                                 const struct column_outline *o, struct write_column *c,
+                                 struct err *e)
+{
+    if (value_is_long(c->type)) {
+        return read_strings(w, message, o, c, e);
+    }
+    if (c->type == VALUE_BOOL) {
+        return read_bools(w, o, c, e);
+    }
+    if (c->type == VALUE_FLOAT) {
+        return read_floats(w, message, o, c, e);
+    }
+    enum err_code code = read_numbers(w, message, o, c, e);
+    bool narrow = c->type == VALUE_INT16 || c->type == VALUE_INT32;
+    return code == ERR_OK && narrow ? check_range(w, c, e) : code;
+}
+
 static enum err_code read_column(struct write_batch *w, struct bytes message, size_t i,
                                  struct err *e)
 {
@@ -369,10 +438,7 @@ static enum err_code read_column(struct write_batch *w, struct bytes message, si
     if (code != ERR_OK || i == 0) {
         return code;
     }
-    if (c->type == VALUE_STRING) {
-        return read_strings(w, message, &o, c, e);
-    }
-    return c->type == VALUE_BOOL ? read_bools(w, &o, c, e) : read_numbers(w, message, &o, c, e);
+    return read_values(w, message, &o, c, e);
 }
 
 /* Which columns are left out; none twice. */
@@ -519,8 +585,8 @@ static enum err_code put_tag(const struct tag *tag, struct bytes text, struct bu
     struct bytes value = text;
     enum err_code code = ERR_OK;
     /* A good string is its own stored form: the usual case, without a copy. */
-    if (tag->type != VALUE_STRING || text.size > LIMIT_STRING_SIZE_MAX || !value_is_utf8(text)) {
-        code = value_parse_tag(tag->type, text, &stored, e);
+    if (tag->type != VALUE_STRING || text.size > tag->size_max || !value_is_utf8(text)) {
+        code = value_parse_tag(tag->type, tag->size_max, text, &stored, e);
         value = buf_bytes(&stored);
     }
     if (code == ERR_OK) {

@@ -25,8 +25,8 @@
 struct write_column {
     size_t place; /* in the table */
     enum value_type type;
-    struct bytes values;         /* TIMESTAMP, INT64, DOUBLE: 8 bytes a row; BOOL: 1 */
-    const struct bytes *strings; /* STRING: one a row */
+    struct bytes values;         /* 8 bytes a row, as words of rows; BOOL: 1 */
+    const struct bytes *strings; /* STRING, BYTES: one a row */
     struct bytes nulls;          /* a bit a row; empty: none is null */
 };
 

@@ -236,3 +236,66 @@ TEST(import_batch, with_other_tags_the_key_is_the_series)
     import_batch_close(b);
     tags[1].primary = true;
 }
+
+/* --- narrow types, floats, bytes, further times --- */
+
+static struct import_column narrow_columns[] = {
+    {.name = (char *)(uintptr_t)"i16", .type = TIDEMARK__V1__TYPE__INT16, .field = 1},
+    {.name = (char *)(uintptr_t)"i32", .type = TIDEMARK__V1__TYPE__INT32, .field = 2},
+    {.name = (char *)(uintptr_t)"f", .type = TIDEMARK__V1__TYPE__FLOAT, .field = 3},
+    {.name = (char *)(uintptr_t)"y", .type = TIDEMARK__V1__TYPE__BYTES, .size_max = 2, .field = 4},
+    {.name = (char *)(uintptr_t)"t", .type = TIDEMARK__V1__TYPE__TIMESTAMP, .field = 5},
+};
+static struct import_column narrow_tags[] = {
+    {.name = (char *)(uintptr_t)"level",
+     .type = TIDEMARK__V1__TYPE__FLOAT,
+     .not_null = true,
+     .primary = true,
+     .field = 6},
+};
+static struct import_plan narrow_plan = {
+    .database = (char *)(uintptr_t)"db",
+    .table = (char *)(uintptr_t)"t",
+    .precision = 3,
+    .time_name = (char *)(uintptr_t)"ts",
+    .field_count = 7,
+    .columns = narrow_columns,
+    .column_count = 5,
+    .tags = narrow_tags,
+    .tag_count = 1,
+};
+
+TEST(import_batch, encodes_narrow_numbers_floats_and_bytes)
+{
+    struct import_batch *b = import_batch_open(&narrow_plan, 10);
+    struct err e = {0};
+    EXPECT_OK(add_line(b, 2, "1,-32768,2147483647,21.57,\\x00ff,5,0.10", &e));
+    EXPECT_OK(add_line(b, 3, "2,,,,,,.1", &e));
+    EXPECT_ERR(add_line(b, 4, "3,32768,,,,,0.1", &e), ERR_INVALID);
+    EXPECT_STR(e.text, "column 'i16': '32768' is no int16");
+    EXPECT_ERR(add_line(b, 4, "3,,-2147483649,,,,0.1", &e), ERR_INVALID);
+    EXPECT_ERR(add_line(b, 4, "3,,,1e39,,,0.1", &e), ERR_INVALID);
+    EXPECT_ERR(add_line(b, 4, "3,,,,00,,0.1", &e), ERR_INVALID);
+    EXPECT_ERR(add_line(b, 4, "3,,,,\\x010203,,0.1", &e), ERR_RANGE);
+    EXPECT_STR(e.text, "column 'y': 3 bytes, at most 2 are allowed");
+    EXPECT_ERR(add_line(b, 4, "3,,,,,soon,0.1", &e), ERR_INVALID);
+    EXPECT_ERR(add_line(b, 4, "3,,,,,,nan", &e), ERR_INVALID);
+    EXPECT_STR(e.text, "tag 'level' must be a finite number");
+    Tidemark__V1__WriteRequest *w = encoded(b);
+    REQUIRE_UINT(w->n_columns, 6);
+    EXPECT_INT(w->columns[1]->int64_values[0], -32768);
+    EXPECT_INT(w->columns[2]->int64_values[0], 2147483647);
+    REQUIRE_UINT(w->columns[3]->n_float_values, 2);
+    EXPECT(w->columns[3]->float_values[0] == 21.57F);
+    REQUIRE_UINT(w->columns[4]->n_string_values, 2);
+    EXPECT_UINT(w->columns[4]->string_values[0].len, 2);
+    EXPECT_MEM(w->columns[4]->string_values[0].data, "\x00\xff", 2);
+    EXPECT_INT(w->columns[5]->int64_values[0], 5000);
+    for (size_t i = 1; i < 6; i++) {
+        REQUIRE_UINT(w->columns[i]->nulls.len, 1);
+        EXPECT_UINT(w->columns[i]->nulls.data[0], 2);
+    }
+    EXPECT_UINT(w->n_series, 1); /* 0.10 and .1 are one value */
+    tidemark__v1__write_request__free_unpacked(w, NULL);
+    import_batch_close(b);
+}

@@ -4,6 +4,7 @@
 #include "cli/cluster_client.h"
 #include "cli/import_plan.h"
 #include "cli/table_definition.h"
+#include "cli/value_text.h"
 #include "testkit/test.h"
 
 static struct import_request request; /* of the current test */
@@ -147,8 +148,8 @@ TEST(import_plan, refuses_names_that_are_not_in_the_file)
     request.types = "host";
     expect_no_guess("ts,host\n", "--types: 'host' is not NAME:TYPE");
     request.types = "v:decimal";
-    expect_no_guess("ts,v,host\n", "--types: 'decimal' is no type of a column: use int64, double, "
-                                   "bool or string");
+    expect_no_guess("ts,v,host\n",
+                    "--types: 'decimal' is no type of a column: use " VALUE_TEXT_TYPES);
     request.types = NULL;
     request.time_column = "when";
     expect_no_guess("ts,host\n", "--time-column: the file has no field 'when'");

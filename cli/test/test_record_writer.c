@@ -134,15 +134,16 @@ TEST(record_writer, json_has_fields_around_the_records)
 
 TEST(record_writer, keeps_types)
 {
-    static const char *const names[] = {"i", "d", "b"};
+    static const char *const names[] = {"i", "d", "f", "b"};
     struct record_style style = {FORMAT_JSON, RECORD_SINGLE, false, NULL};
     struct text_sink out;
     text_sink_init(&out, NULL);
-    struct record_writer *w = record_open(&out, &style, names, 3);
+    struct record_writer *w = record_open(&out, &style, names, 4);
     record_int(w, -5);
     record_double(w, 0.5);
+    record_float(w, 0.1F);
     record_bool(w, true);
-    expect_out(&out, w, "{\n  \"i\": -5,\n  \"d\": 0.5,\n  \"b\": true\n}\n");
+    expect_out(&out, w, "{\n  \"i\": -5,\n  \"d\": 0.5,\n  \"f\": 0.1,\n  \"b\": true\n}\n");
 }
 
 TEST(record_writer, a_long_table_is_not_held)

@@ -3,7 +3,7 @@
 #include "proto/wire.h"
 #include "testkit/test.h"
 
-enum { TIMESTAMP = 1, INT64, DOUBLE, BOOL, STRING };
+enum { TIMESTAMP = 1, INT64, DOUBLE, BOOL, STRING, INT16, INT32, FLOAT, BYTES };
 
 static struct buf message; /* being made */
 
@@ -11,7 +11,7 @@ static void put_column(const char *name, int type, uint32_t field, const void *v
 {
     size_t mark = wire_begin(&message, 6);
     wire_put_str(&message, 1, name);
-    if (type != STRING) {
+    if (type != STRING && type != BYTES) {
         wire_put_bytes(&message, field, bytes_of(values, size));
     } else {
         for (size_t i = 0; i < size; i++) {
@@ -120,7 +120,7 @@ TEST(scan_message, refuses_what_does_not_fit_together)
     put_column("other", DOUBLE, 2, integers, sizeof integers);
     expect_refused("column 'other' has not a value for every row");
     make_message();
-    put_column("odd", 9, 3, doubles, sizeof doubles);
+    put_column("odd", 10, 3, doubles, sizeof doubles);
     expect_refused("the server's answer is no valid scan");
     make_message();
     wire_put_bytes(&message, 5, bytes_of(of_row, 1));
@@ -157,4 +157,25 @@ TEST(scan_message, every_cut_is_refused_or_holds_less)
     scan_message_deinit(&m);
     buf_deinit(&message);
     message = (struct buf){0};
+}
+
+TEST(scan_message, gives_narrow_numbers_floats_and_bytes)
+{
+    static const float floats[] = {21.57F, -0.0F};
+    struct scan_message m = {0};
+    struct err e = {0};
+    make_message();
+    put_column("f", FLOAT, 8, floats, sizeof floats);
+    put_column("i16", INT16, 2, integers, sizeof integers);
+    put_column("i32", INT32, 2, integers, sizeof integers);
+    put_column("y", BYTES, 5, strings, 2);
+    REQUIRE_OK(scan_message_read(&m, buf_bytes(&message), &e));
+    EXPECT(scan_float(&m, 5, 0) == 21.57F);
+    EXPECT_INT(scan_int64(&m, 6, 0), 7);
+    EXPECT_INT(scan_int64(&m, 7, 0), 7);
+    EXPECT_UINT(scan_string(&m, 8, 0).size, 1);
+    make_message();
+    put_column("f", FLOAT, 8, floats, 4);
+    EXPECT_ERR(scan_message_read(&m, buf_bytes(&message), &e), ERR_CORRUPT);
+    scan_message_deinit(&m);
 }

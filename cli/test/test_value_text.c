@@ -197,8 +197,65 @@ TEST(value_text, knows_types_by_their_names)
     EXPECT_INT(value_text_type(bytes_str("decimal")), 0);
     EXPECT_STR(value_text_type_name(4), "bool");
     EXPECT_STR(value_text_type_name(0), "?");
-    EXPECT_STR(value_text_type_name(6), "?");
-    for (int i = 1; i <= 5; i++) {
+    EXPECT_STR(value_text_type_name(10), "?");
+    for (int i = 1; i <= 9; i++) {
         EXPECT_INT(value_text_type(bytes_str(value_text_type_name(i))), i);
     }
+}
+
+TEST(value_text, a_type_may_have_a_greatest_size)
+{
+    uint32_t size = 7;
+    EXPECT_INT(value_text_sized_type(bytes_str("varchar(100)"), &size), 5);
+    EXPECT_UINT(size, 100);
+    EXPECT_INT(value_text_sized_type(bytes_str("varbytes(16)"), &size), 9);
+    EXPECT_UINT(size, 16);
+    EXPECT_INT(value_text_sized_type(bytes_str("int16"), &size), 6);
+    EXPECT_UINT(size, 0);
+    static const char *const bad[] = {
+        "varchar()",   "varchar(0)", "varchar(1", "varchar(x)",   "varchar(-1)",
+        "varchar(1)x", "double(4)",  "(4)",       "varchar((1))", "varchar(4294967296)"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        EXPECT_INT(value_text_sized_type(bytes_str(bad[i]), &size), 0);
+    }
+}
+
+TEST(value_text, floats_read_back_as_the_same_bits)
+{
+    static const uint32_t words[] = {0,          0x80000000, 1,          0x007fffff, 0x00800000,
+                                     0x7f7fffff, 0x3dcccccd, 0x41ac8f5c, 0x4b800000, 0x7f800000};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        char text[VALUE_TEXT_DOUBLE_SIZE];
+        float v = 0;
+        float back = 0;
+        memcpy(&v, &words[i], sizeof v);
+        EXPECT(value_text_float(bytes_str(value_text_print_float(v, text)), &back));
+        EXPECT(memcmp(&v, &back, sizeof v) == 0);
+    }
+    float v = 0;
+    char text[VALUE_TEXT_DOUBLE_SIZE];
+    EXPECT(value_text_float(bytes_str("21.57"), &v));
+    EXPECT_STR(value_text_print_float(v, text), "21.57");
+    EXPECT(!value_text_float(bytes_str("1e39"), &v));
+    EXPECT(!value_text_float(bytes_str("one"), &v));
+}
+
+TEST(value_text, bytes_are_hexadecimal)
+{
+    struct buf b = {0};
+    struct buf text = {0};
+    EXPECT(value_text_bytes(bytes_str("\\x00fFa9"), &b));
+    EXPECT_UINT(b.size, 3);
+    value_text_print_bytes(buf_bytes(&b), &text);
+    EXPECT_UINT(text.size, 8);
+    EXPECT_MEM(text.data, "\\x00ffa9", 8);
+    buf_reset(&b);
+    EXPECT(value_text_bytes(bytes_str("\\x"), &b));
+    EXPECT_UINT(b.size, 0);
+    EXPECT(!value_text_bytes(bytes_str(""), &b));
+    EXPECT(!value_text_bytes(bytes_str("\\x0"), &b));
+    EXPECT(!value_text_bytes(bytes_str("\\xzz"), &b));
+    EXPECT(!value_text_bytes(bytes_str("00ff"), &b));
+    buf_deinit(&b);
+    buf_deinit(&text);
 }

@@ -12,7 +12,7 @@ static void check_again(const struct rows *rows, const struct block_header *h, s
     struct buf b = {0};
     struct rows decoded;
     struct block_header again;
-    rows_init(&decoded, t, all_places, 4);
+    rows_init(&decoded, t, all_places, EXAMPLE_COLUMNS);
     block_encode(h->series_id, rows, 0, rows->count, &b);
     enum err_code code = block_decode(buf_bytes(&b), &again, &decoded, NULL);
     CHECK(code == ERR_OK);
@@ -27,7 +27,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct rows rows;
     struct block_header h;
     struct err e = {0};
-    rows_init(&rows, t, all_places, 4);
+    rows_init(&rows, t, all_places, EXAMPLE_COLUMNS);
     struct buf b = {0};
     buf_put(&b, data, size);
     if (size >= 9) {

@@ -8,25 +8,41 @@
 #include "tsdb/rows.h"
 #include "tsdb/test/fixture.h"
 
-/* d.m of fixture.h, one reference. */
+enum { EXAMPLE_COLUMNS = 9 };
+
+/* d.m of fixture.h with more columns behind its four, one of each type; one reference. */
 UNUSED_OK static struct table *example_table(void)
 {
+    static const int types[] = {VALUE_TIMESTAMP, VALUE_INT64,    VALUE_DOUBLE, VALUE_BOOL,
+                                VALUE_STRING,    VALUE_INT16,    VALUE_INT32,  VALUE_FLOAT,
+                                VALUE_BYTES,     VALUE_TIMESTAMP};
+    static const char *const names[] = {"time", "i", "x", "b", "s", "i16", "i32", "f", "y", "t2"};
     struct buf b = {0};
     struct table *t = NULL;
     struct err e;
-    make_table_request(&b, "d", "m");
-    struct cursor c = cursor_of(buf_bytes(&b));
-    struct wire_field f;
-    bool found = wire_next(&c, &f);
-    CHECK(found);
-    enum err_code code = table_parse(f.bytes, &t, &e);
+    wire_put_str(&b, 1, "d");
+    wire_put_str(&b, 2, "m");
+    for (size_t i = 0; i <= EXAMPLE_COLUMNS; i++) {
+        size_t mark = wire_begin(&b, 3);
+        wire_put_str(&b, 1, names[i]);
+        wire_put_uint(&b, 2, (uint64_t)types[i]);
+        wire_put_uint(&b, 3, i == 0 ? 1 : 0);
+        wire_end(&b, mark);
+    }
+    size_t mark = wire_begin(&b, 4);
+    wire_put_str(&b, 1, "host");
+    wire_put_uint(&b, 2, VALUE_STRING);
+    wire_put_uint(&b, 3, 1);
+    wire_put_uint(&b, 4, 1);
+    wire_end(&b, mark);
+    enum err_code code = table_parse(buf_bytes(&b), &t, &e);
     CHECK(code == ERR_OK);
     t->id = 1;
     buf_deinit(&b);
     return t;
 }
 
-static const uint32_t all_places[] = {1, 2, 3, 4};
+static const uint32_t all_places[] = {1, 2, 3, 4, 5, 6, 7, 8, 9};
 
 UNUSED_OK static uint64_t odd_double(struct random *r)
 {
@@ -64,10 +80,24 @@ UNUSED_OK static uint64_t odd_value(struct random *r, struct rows *rows, enum va
     if (type == VALUE_DOUBLE) {
         return odd_double(r);
     }
-    if (type == VALUE_STRING) {
+    if (value_is_long(type)) {
         return odd_string(r, rows);
     }
-    return type == VALUE_BOOL ? random_below(r, 2) : odd_int(r);
+    uint64_t word = odd_int(r);
+    if (type == VALUE_BOOL) {
+        return word & 1;
+    }
+    if (type == VALUE_INT16) {
+        return (uint64_t)(int64_t)(int16_t)word;
+    }
+    if (type == VALUE_INT32) {
+        return (uint64_t)(int64_t)(int32_t)word;
+    }
+    if (type == VALUE_FLOAT) { /* often a decimal, sometimes a NaN with a payload */
+        word = random_chance(r, 1, 2) ? 0x41ac8f5c : word & UINT32_MAX;
+        return random_chance(r, 1, 9) ? 0xff800001 : word;
+    }
+    return word;
 }
 
 /* 'count' rows by rising time behind what 'rows' holds. 'style' picks how regular they are. */
@@ -104,7 +134,7 @@ UNUSED_OK static bool same_value(const struct rows *a, size_t i, const struct ro
     if (x->nulls[i] != y->nulls[j]) {
         return false;
     }
-    if (x->nulls[i] != 0 || x->type != VALUE_STRING) {
+    if (x->nulls[i] != 0 || !value_is_long(x->type)) {
         return x->words[i] == y->words[j];
     }
     return bytes_equal(rows_string(a, x->words[i]), rows_string(b, y->words[j]));

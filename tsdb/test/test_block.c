@@ -14,8 +14,8 @@ TEST(block, rows_of_every_kind_come_back)
     for (int round = 0; round < 200; round++) {
         struct rows rows;
         struct rows decoded;
-        rows_init(&rows, t, all_places, 4);
-        rows_init(&decoded, t, all_places, 4);
+        rows_init(&rows, t, all_places, EXAMPLE_COLUMNS);
+        rows_init(&decoded, t, all_places, EXAMPLE_COLUMNS);
         size_t count = 1 + (size_t)random_below(&random, round == 0 ? LIMIT_BLOCK_ROWS_MAX : 40);
         add_random_rows(&rows, count, &random);
         struct buf b = {0};
@@ -156,8 +156,8 @@ TEST(block, every_changed_bit_is_noticed)
     struct random random = random_seeded(3);
     struct rows rows;
     struct rows decoded;
-    rows_init(&rows, t, all_places, 4);
-    rows_init(&decoded, t, all_places, 4);
+    rows_init(&rows, t, all_places, EXAMPLE_COLUMNS);
+    rows_init(&decoded, t, all_places, EXAMPLE_COLUMNS);
     add_random_rows(&rows, 12, &random);
     struct buf b = {0};
     block_encode(1, &rows, 0, 12, &b);
@@ -192,8 +192,8 @@ TEST(block, changed_bytes_with_a_right_checksum_are_decoded_safely)
     struct random random = random_seeded(4);
     struct rows rows;
     struct rows decoded;
-    rows_init(&rows, t, all_places, 4);
-    rows_init(&decoded, t, all_places, 4);
+    rows_init(&rows, t, all_places, EXAMPLE_COLUMNS);
+    rows_init(&decoded, t, all_places, EXAMPLE_COLUMNS);
     add_random_rows(&rows, 30, &random);
     struct buf b = {0};
     block_encode(1, &rows, 0, 30, &b);

@@ -92,6 +92,36 @@ TEST(block_statistics, all_come_back_whatever_the_numbers)
     }
 }
 
+static uint64_t narrow_word(float v)
+{
+    uint32_t w = 0;
+    memcpy(&w, &v, sizeof w);
+    return w;
+}
+
+/* Their words are those of floats, their sum is that of a double. */
+TEST(block_statistics, floats_with_few_decimals_take_few_bytes)
+{
+    uint64_t words[100];
+    size_t size = 0;
+    double sum = 0;
+    for (size_t i = 0; i < 100; i++) {
+        float v = (float)((double)(2100 + (i * 37) % 90) / 100);
+        words[i] = narrow_word(v);
+        sum += (double)v;
+    }
+    struct block_statistics s = statistics_trip(VALUE_FLOAT, words, 100, &size);
+    EXPECT_UINT(s.least, narrow_word(21.0F));
+    EXPECT_UINT(s.greatest, narrow_word(21.89F));
+    EXPECT_UINT(s.sum_low, word(sum));
+    EXPECT(size <= 16);
+    words[0] = 0x7fc000aa; /* a NaN */
+    s = statistics_trip(VALUE_FLOAT, words, 1, &size);
+    EXPECT_UINT(s.least, 0x7fc00000);
+    EXPECT_UINT(s.first, 0x7fc000aa);
+    EXPECT_UINT(s.sum_low, 0x7ff8000000000000);
+}
+
 TEST(block_statistics, any_bytes_are_taken_or_refused)
 {
     struct random random = random_seeded(2);

@@ -122,7 +122,7 @@ TEST(manifest, a_newer_version_is_refused_as_such)
     bytes_put_u16(file.data + 4, MANIFEST_VERSION + 1);
     repair(&file);
     EXPECT_ERR(manifest_decode(buf_bytes(&file), &m, &f.err), ERR_UNSUPPORTED);
-    EXPECT_STR(f.err.text, "it has format version 2, this program knows 1");
+    EXPECT_STR(f.err.text, "it has format version 3, this program knows 2");
     buf_deinit(&file);
     fixture_close(&f);
 }

@@ -158,7 +158,7 @@ static bool matches(const char *host, const char *rack)
     struct buf stored = {0};
     tags_put(&tags, 0, bytes_str(host));
     if (rack != NULL) {
-        EXPECT_OK(value_parse_tag(VALUE_INT64, bytes_str(rack), &stored, &err));
+        EXPECT_OK(value_parse_tag(VALUE_INT64, 0, bytes_str(rack), &stored, &err));
         tags_put(&tags, 1, buf_bytes(&stored));
     }
     struct series s = {.tags = buf_bytes(&tags)};

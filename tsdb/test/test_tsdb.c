@@ -175,7 +175,7 @@ static struct fixture golden_state(void)
     return f;
 }
 
-/* Manifests of version 1, parts of version 2: today's program writes the same bytes.
+/* Manifests and parts of version 2: today's program writes the same bytes.
  * A new version adds files beside these. */
 TEST(tsdb, kept_files_are_read_and_written_as_ever)
 {

@@ -12,7 +12,7 @@
 TEST(value, types_are_those_of_the_public_api)
 {
     EXPECT(!value_type_is_valid(0));
-    EXPECT(!value_type_is_valid(6));
+    EXPECT(!value_type_is_valid(10));
     EXPECT(!value_type_is_valid(UINT64_MAX));
     static const char *const names[] = {"timestamp", "int64", "double", "bool", "string"};
     for (int i = 0; i < 5; i++) {
@@ -98,7 +98,7 @@ static const char *round_trip(enum value_type type, const char *text)
     struct buf stored = {0};
     struct buf out = {0};
     struct err e;
-    enum err_code code = value_parse_tag(type, bytes_str(text), &stored, &e);
+    enum err_code code = value_parse_tag(type, LIMIT_STRING_SIZE_MAX, bytes_str(text), &stored, &e);
     (void)snprintf(printed, sizeof printed, "%s", err_name(code));
     if (code == ERR_OK) {
         EXPECT(value_print_tag(type, buf_bytes(&stored), &out));
@@ -131,16 +131,74 @@ TEST(value, tags_come_back_in_their_one_form)
     EXPECT_STR(round_trip(VALUE_INT64, " 1"), "INVALID");
 }
 
+TEST(value, tags_of_narrow_and_floating_types_come_back)
+{
+    EXPECT_STR(round_trip(VALUE_INT16, "-32768"), "-32768");
+    EXPECT_STR(round_trip(VALUE_INT16, "32768"), "RANGE");
+    EXPECT_STR(round_trip(VALUE_INT32, "2147483647"), "2147483647");
+    EXPECT_STR(round_trip(VALUE_INT32, "-2147483649"), "RANGE");
+    EXPECT_STR(round_trip(VALUE_TIMESTAMP, "1700000000000"), "1700000000000");
+    EXPECT_STR(round_trip(VALUE_DOUBLE, "0.10"), "0.1");
+    EXPECT_STR(round_trip(VALUE_DOUBLE, "-1.5e3"), "-1500");
+    EXPECT_STR(round_trip(VALUE_DOUBLE, ".5"), "0.5");
+    EXPECT_STR(round_trip(VALUE_DOUBLE, "-0"), "0");
+    EXPECT_STR(round_trip(VALUE_DOUBLE, "0.1000000000000000055511151231257827"), "0.1");
+    EXPECT_STR(round_trip(VALUE_DOUBLE, "2.2250738585072014e-308"), "2.2250738585072014e-308");
+    EXPECT_STR(round_trip(VALUE_DOUBLE, "1e400"), "RANGE");
+    EXPECT_STR(round_trip(VALUE_FLOAT, "21.57"), "21.57");
+    EXPECT_STR(round_trip(VALUE_FLOAT, "16777217"), "16777216");
+    EXPECT_STR(round_trip(VALUE_FLOAT, "1e39"), "RANGE");
+    static const char *const wrong[] = {"",    "-",   ".",    "1.", "e5", "1e",  "1e+",
+                                        "nan", "inf", "0x10", " 1", "1 ", "1,5", "+1"};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        bool digits_follow = strcmp(wrong[i], "1.") == 0;
+        EXPECT_STR(round_trip(VALUE_DOUBLE, wrong[i]), digits_follow ? "1" : "INVALID");
+    }
+}
+
+TEST(value, tags_of_bytes_are_hexadecimal)
+{
+    EXPECT_STR(round_trip(VALUE_BYTES, "\\x"), "\\x");
+    EXPECT_STR(round_trip(VALUE_BYTES, "\\x00fFa9"), "\\x00ffa9");
+    EXPECT_STR(round_trip(VALUE_BYTES, ""), "INVALID");
+    EXPECT_STR(round_trip(VALUE_BYTES, "\\x0"), "INVALID");
+    EXPECT_STR(round_trip(VALUE_BYTES, "\\x0g"), "INVALID");
+    EXPECT_STR(round_trip(VALUE_BYTES, "0x00"), "INVALID");
+    struct buf stored = {0};
+    struct err e;
+    EXPECT_OK(value_parse_tag(VALUE_BYTES, 2, bytes_str("\\x0102"), &stored, &e));
+    EXPECT_UINT(stored.size, 2);
+    EXPECT_ERR(value_parse_tag(VALUE_BYTES, 2, bytes_str("\\x010203"), &stored, &e), ERR_RANGE);
+    EXPECT_STR(e.text, "3 bytes, at most 2 are allowed");
+    EXPECT_ERR(value_parse_tag(VALUE_STRING, 2, bytes_str("abc"), &stored, &e), ERR_RANGE);
+    buf_deinit(&stored);
+}
+
+TEST(value, a_word_is_a_value_of_its_type_or_not)
+{
+    EXPECT(value_word_is_valid(VALUE_INT16, 0xffffffffffff8000));
+    EXPECT(!value_word_is_valid(VALUE_INT16, 0xffff8000));
+    EXPECT(!value_word_is_valid(VALUE_INT16, 0x8000));
+    EXPECT(value_word_is_valid(VALUE_INT32, 0x7fffffff));
+    EXPECT(!value_word_is_valid(VALUE_INT32, 0x80000000));
+    EXPECT(value_word_is_valid(VALUE_FLOAT, 0xffffffff));
+    EXPECT(!value_word_is_valid(VALUE_FLOAT, 0x100000000));
+    EXPECT(value_word_is_valid(VALUE_BOOL, 1));
+    EXPECT(!value_word_is_valid(VALUE_BOOL, 2));
+    EXPECT(value_word_is_valid(VALUE_DOUBLE, UINT64_MAX));
+}
+
 TEST(value, a_string_tag_over_the_limit_is_refused)
 {
     struct err e;
     struct buf stored = {0};
     char *text = mem_zalloc(LIMIT_STRING_SIZE_MAX + 1);
     memset(text, 'x', LIMIT_STRING_SIZE_MAX + 1);
-    EXPECT_OK(value_parse_tag(VALUE_STRING, bytes_of(text, LIMIT_STRING_SIZE_MAX), &stored, &e));
-    EXPECT_ERR(
-        value_parse_tag(VALUE_STRING, bytes_of(text, LIMIT_STRING_SIZE_MAX + 1), &stored, &e),
-        ERR_RANGE);
+    EXPECT_OK(value_parse_tag(VALUE_STRING, LIMIT_STRING_SIZE_MAX,
+                              bytes_of(text, LIMIT_STRING_SIZE_MAX), &stored, &e));
+    EXPECT_ERR(value_parse_tag(VALUE_STRING, LIMIT_STRING_SIZE_MAX,
+                               bytes_of(text, LIMIT_STRING_SIZE_MAX + 1), &stored, &e),
+               ERR_RANGE);
     mem_free(text);
     buf_deinit(&stored);
 }

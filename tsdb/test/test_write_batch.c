@@ -25,6 +25,42 @@ static struct catalog *make_catalog(void)
     return next;
 }
 
+/* d.types: a column of each of the newer types, the strings of at most 3 bytes. */
+static struct catalog *make_narrow_catalog(void)
+{
+    static const char *const names[] = {"time", "i16", "i32", "f", "y", "s"};
+    static const int types[] = {VALUE_TIMESTAMP, VALUE_INT16, VALUE_INT32,
+                                VALUE_FLOAT,     VALUE_BYTES, VALUE_STRING};
+    struct catalog *c = make_catalog();
+    struct catalog *next = NULL;
+    struct buf b = {0};
+    size_t definition = wire_begin(&b, 1);
+    wire_put_str(&b, 1, "d");
+    wire_put_str(&b, 2, "types");
+    for (size_t i = 0; i < 6; i++) {
+        size_t column = wire_begin(&b, 3);
+        wire_put_str(&b, 1, names[i]);
+        wire_put_uint(&b, 2, (uint64_t)types[i]);
+        wire_put_uint(&b, 3, i == 0 ? 1 : 0);
+        wire_put_uint(&b, 4, i > 3 ? 3 : 0);
+        wire_end(&b, column);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        size_t tag = wire_begin(&b, 4);
+        wire_put_str(&b, 1, i == 0 ? "host" : "rack");
+        wire_put_uint(&b, 2, i == 0 ? VALUE_STRING : VALUE_FLOAT);
+        wire_put_uint(&b, 3, 1);
+        wire_put_uint(&b, 4, i == 0 ? 1 : 0);
+        wire_put_uint(&b, 5, i == 0 ? 2 : 0);
+        wire_end(&b, tag);
+    }
+    wire_end(&b, definition);
+    REQUIRE_OK(catalog_create_table(c, buf_bytes(&b), 3, &next, &err));
+    catalog_unref(c);
+    buf_deinit(&b);
+    return next;
+}
+
 /* A request put together by hand, so that each part can be wrong by itself. */
 struct draft {
     struct buf b;
@@ -522,4 +558,85 @@ TEST(write_batch, a_batch_is_used_again_without_growing)
     EXPECT_UINT(batch.arena.size, size);
     buf_deinit(&b);
     close_all();
+}
+
+/* --- narrow types, floats, bytes --- */
+
+static void put_word(struct draft *d, const char *name, uint64_t word, bool null)
+{
+    uint8_t bit = 1;
+    size_t m = wire_begin(&d->b, 7);
+    wire_put_str(&d->b, 1, name);
+    size_t p = wire_begin(&d->b, 2);
+    buf_put_u64(&d->b, word);
+    wire_end(&d->b, p);
+    if (null) {
+        wire_put_bytes(&d->b, 6, bytes_of(&bit, 1));
+    }
+    wire_end(&d->b, m);
+}
+
+static enum err_code read_narrow(struct catalog *c, const char *column, uint64_t word, bool null,
+                                 const char *rack)
+{
+    struct draft d;
+    struct write_batch w = {0};
+    begin(&d, "types");
+    put_tag_names(&d, "host", "rack");
+    put_series(&d, "ab", rack);
+    put_column(&d, "time", 2, 1);
+    put_word(&d, column, word, null);
+    enum err_code code = write_batch_read(&w, c, buf_bytes(&d.b), &err);
+    write_batch_deinit(&w);
+    buf_deinit(&d.b);
+    return code;
+}
+
+TEST(write_batch, narrow_numbers_out_of_range_are_refused)
+{
+    struct catalog *c = make_narrow_catalog();
+    EXPECT_OK(read_narrow(c, "i16", 0x7fff, false, "1.5"));
+    EXPECT_OK(read_narrow(c, "i16", 0xffffffffffff8000, false, "1.5"));
+    EXPECT_ERR(read_narrow(c, "i16", 0x8000, false, "1.5"), ERR_RANGE);
+    EXPECT_STR(err.text, "column \"i16\", row 0: 32768 is outside the range of int16");
+    EXPECT_OK(read_narrow(c, "i16", 0x8000, true, "1.5")); /* of a null it does not count */
+    EXPECT_OK(read_narrow(c, "i32", 0x7fffffff, false, "-1e3"));
+    EXPECT_ERR(read_narrow(c, "i32", 0x80000000, false, "1.5"), ERR_RANGE);
+    EXPECT_ERR(read_narrow(c, "i32", 0, false, "nan"), ERR_INVALID);
+    EXPECT_CONTAINS(err.text, "tag \"rack\"");
+    EXPECT_ERR(read_narrow(c, "f", 0, false, "1"), ERR_INVALID);
+    EXPECT_CONTAINS(err.text, "is a float32, but the request has no values of that type");
+    catalog_unref(c);
+}
+
+TEST(write_batch, floats_packed_and_single_become_words)
+{
+    struct catalog *c = make_narrow_catalog();
+    struct draft d;
+    struct write_batch w = {0};
+    begin(&d, "types");
+    put_tag_names(&d, "host", "rack");
+    put_series(&d, "ab", "0.1");
+    put_column(&d, "time", 2, 3);
+    size_t m = wire_begin(&d.b, 7);
+    wire_put_str(&d.b, 1, "f");
+    size_t p = wire_begin(&d.b, 8);
+    buf_put_u32(&d.b, 0x7fa00001); /* a NaN that arithmetic would change */
+    buf_put_u32(&d.b, 0x80000000);
+    wire_end(&d.b, p);
+    wire_put_tag(&d.b, 8, WIRE_FIXED32);
+    buf_put_u32(&d.b, 0x3f800000);
+    wire_end(&d.b, m);
+    put_strings(&d, "y", 3, bytes_of("\xff\0z", 3));
+    REQUIRE_OK(write_batch_read(&w, c, buf_bytes(&d.b), &err));
+    EXPECT_UINT(bytes_get_u64(w.columns[1].values.data), 0x7fa00001);
+    EXPECT_UINT(bytes_get_u64(w.columns[1].values.data + 8), 0x80000000);
+    EXPECT_UINT(bytes_get_u64(w.columns[1].values.data + 16), 0x3f800000);
+    EXPECT(bytes_equal(w.columns[2].strings[1], bytes_of("\xff\0z", 3)));
+    put_strings(&d, "s", 3, bytes_str("four"));
+    EXPECT_ERR(write_batch_read(&w, c, buf_bytes(&d.b), &err), ERR_RANGE);
+    EXPECT_STR(err.text, "column \"s\", row 0: a string of 4 bytes, at most 3 are allowed");
+    write_batch_deinit(&w);
+    buf_deinit(&d.b);
+    catalog_unref(c);
 }
