@@ -35,6 +35,12 @@ COMPARED = (
     ("sync, 256 outstanding", "RocksDB", 1.0),
     ("flush, 1 KiB one by one", "bare loop", 0.6),
     ("flush, 1 KiB one by one", "RocksDB", 1.0),
+    ("sync method, 16 outstanding", "fsync", None),
+    ("sync method, 16 outstanding", "open_datasync", None),
+    ("sync method, 16 outstanding", "open_sync", None),
+    ("buffer, 256 of 1 KiB at once", "64 KiB", None),
+    ("sync, 64 in flight", "without identifiers", 0.96),
+    ("flush, 64 in flight", "without identifiers", None),
     ("replay, 1000 bytes", None, 1.0),
     ("replay, 1000 bytes", "bare reads", None),
     ("replay, 1000 bytes", "RocksDB", 1.0),
@@ -48,19 +54,20 @@ COMPARED = (
 
 def loads(programs, folder, quick):
     """case -> (unit, side -> figures, a round each)."""
-    place = os.path.join(folder, "loads")
-    os.mkdir(place)
-    command = [os.path.join(programs, "wal_load"), place]
-    command += [str(ROUNDS_QUICK), "small"] if quick else [str(ROUNDS)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=1800)
-    shutil.rmtree(place)
-    if done.returncode != 0:
-        raise Failure(f"wal_load: {done.stderr.strip()}")
     cases = {}
-    for line in done.stdout.splitlines():
-        figure = json.loads(line)
-        _, sides = cases.setdefault(figure["case"], (figure["unit"], {}))
-        sides.setdefault(figure["side"], []).append(figure["value"])
+    for program in ("wal_load", "wal_cost"):
+        place = os.path.join(folder, program)
+        os.mkdir(place)
+        command = [os.path.join(programs, program), place]
+        command += [str(ROUNDS_QUICK), "small"] if quick else [str(ROUNDS)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=1800)
+        shutil.rmtree(place)
+        if done.returncode != 0:
+            raise Failure(f"{program}: {done.stderr.strip()}")
+        for line in done.stdout.splitlines():
+            figure = json.loads(line)
+            _, sides = cases.setdefault(figure["case"], (figure["unit"], {}))
+            sides.setdefault(figure["side"], []).append(figure["value"])
     return cases
 
 

@@ -32,13 +32,47 @@ struct load_kind {
     uint64_t (*replay)(const char *dir);
 };
 
-extern const struct load_kind load_ours;    /* room wal, level by the caller */
+extern const struct load_kind load_ours;       /* room wal, level by the caller */
+extern const struct load_kind load_ours_fsync; /* the same with a setting that is not the default */
+extern const struct load_kind load_ours_open_datasync;
+extern const struct load_kind load_ours_open_sync;
+extern const struct load_kind load_ours_small_buffer;
 extern const struct load_kind load_bare;    /* the system calls alone */
 extern const struct load_kind load_rocksdb; /* only where its library is */
 
 /* Ours, entry by entry, after it was opened: what redo reads. The count of records, and
  * the seconds of work that it took. */
 uint64_t load_ours_read_back(const char *dir, double *seconds);
+
+/* --- loads (wal_load_run.c) --- */
+
+enum { LOAD_SIDES_MAX = 4, LOAD_PATH_SIZE = 1024 };
+
+/* One log under one load. */
+struct load_side {
+    const char *name;
+    const struct load_kind *kind;
+    size_t outstanding; /* records of one batch */
+    size_t batches;     /* of one round */
+    void *log;
+    void (*before)(void); /* a round; NULL: nothing */
+};
+
+struct load {
+    const char *name;
+    size_t size; /* of a record's payload */
+    bool sync;
+    bool one_log; /* the sides share that of the first, so that they differ in nothing else */
+    bool busy;    /* by processor time: where no disk is waited for */
+    struct load_side sides[LOAD_SIDES_MAX];
+    size_t side_count;
+};
+
+void load_add(struct load *load, const char *name, const struct load_kind *kind, size_t outstanding,
+              size_t batches);
+/* In directories of their own below 'dir'; the first round warms up. */
+void load_run(struct load *load, const char *dir, size_t rounds);
+void load_make_dir(const char *parent, const char *name, char path[LOAD_PATH_SIZE]);
 
 /* Seconds of a clock that never goes back, and of this process's work. */
 double load_now(void);

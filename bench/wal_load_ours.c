@@ -33,7 +33,16 @@ static enum err_code keep_extent(void *context, const struct wal_extent *extent,
     return ERR_OK;
 }
 
-static struct ours *open_log(const char *dir, const struct wal_extent *extent)
+/* What settings say about a log. */
+struct how {
+    enum wal_sync_method sync_method;
+    size_t buffer_size;
+};
+
+static const struct how by_default = {.sync_method = WAL_FDATASYNC, .buffer_size = 1024 * 1024};
+
+static struct ours *open_log(const char *dir, const struct wal_extent *extent,
+                             const struct how *how)
 {
     struct ours *o = mem_zalloc(sizeof *o);
     struct wal_options options = {
@@ -49,6 +58,8 @@ static struct ours *open_log(const char *dir, const struct wal_extent *extent)
         .recycle_segments_max = RECYCLE_SEGMENTS,
         .extent_changed = keep_extent,
         .context = o,
+        .sync_method = how->sync_method,
+        .buffer_size = how->buffer_size,
     };
     if (extent != NULL) {
         options.extent = *extent;
@@ -63,7 +74,35 @@ static struct ours *open_log(const char *dir, const struct wal_extent *extent)
 
 static void *ours_open(const char *dir)
 {
-    return open_log(dir, NULL);
+    return open_log(dir, NULL, &by_default);
+}
+
+static void *fsync_open(const char *dir)
+{
+    struct how how = by_default;
+    how.sync_method = WAL_FSYNC;
+    return open_log(dir, NULL, &how);
+}
+
+static void *open_datasync_open(const char *dir)
+{
+    struct how how = by_default;
+    how.sync_method = WAL_OPEN_DATASYNC;
+    return open_log(dir, NULL, &how);
+}
+
+static void *open_sync_open(const char *dir)
+{
+    struct how how = by_default;
+    how.sync_method = WAL_OPEN_SYNC;
+    return open_log(dir, NULL, &how);
+}
+
+static void *small_buffer_open(const char *dir)
+{
+    struct how how = by_default;
+    how.buffer_size = (size_t)64 * 1024;
+    return open_log(dir, NULL, &how);
 }
 
 static void ours_write(void *log, struct bytes payload, size_t count, bool sync)
@@ -124,7 +163,7 @@ static void ours_fill(const char *dir, size_t size, uint64_t count)
 
 static uint64_t ours_replay(const char *dir)
 {
-    struct ours *o = open_log(dir, &filled);
+    struct ours *o = open_log(dir, &filled, &by_default);
     uint64_t count = o->index;
     ours_close(o);
     return count;
@@ -132,7 +171,7 @@ static uint64_t ours_replay(const char *dir)
 
 uint64_t load_ours_read_back(const char *dir, double *seconds)
 {
-    struct ours *o = open_log(dir, &filled);
+    struct ours *o = open_log(dir, &filled, &by_default);
     struct wal_entry *entries = mem_array(READ_COUNT, sizeof *entries);
     struct buf storage = {0};
     struct err e;
@@ -162,3 +201,27 @@ const struct load_kind load_ours = {
     .fill = ours_fill,
     .replay = ours_replay,
 };
+
+const struct load_kind load_ours_fsync = {.name = "fsync",
+                                          .open = fsync_open,
+                                          .write = ours_write,
+                                          .tidy = ours_tidy,
+                                          .close = ours_close};
+
+const struct load_kind load_ours_open_datasync = {.name = "open_datasync",
+                                                  .open = open_datasync_open,
+                                                  .write = ours_write,
+                                                  .tidy = ours_tidy,
+                                                  .close = ours_close};
+
+const struct load_kind load_ours_open_sync = {.name = "open_sync",
+                                              .open = open_sync_open,
+                                              .write = ours_write,
+                                              .tidy = ours_tidy,
+                                              .close = ours_close};
+
+const struct load_kind load_ours_small_buffer = {.name = "64 KiB",
+                                                 .open = small_buffer_open,
+                                                 .write = ours_write,
+                                                 .tidy = ours_tidy,
+                                                 .close = ours_close};

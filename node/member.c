@@ -331,6 +331,7 @@ struct member *member_open(const struct member_options *options, uint64_t now_ms
     m->now_ms = now_ms;
     m->opened_ms = now_ms;
     m->ticked_ms = now_ms;
+    m->log_settings.buffer_size = STORAGE_BUFFER_SIZE; /* as storage_open() left it */
     /* An answer to the process before this one must not fit a question of ours. */
     m->token_next = random_u64(&m->random) >> 1 | 1;
     m->hard = *storage_hard(m->storage);
@@ -601,6 +602,7 @@ void member_tick(struct member *m, uint64_t now_ms)
         member_manage_tick(m);
         member_level_tick(m);
         member_mark(m);
+        member_log_tick(m);
         member_expire(m);
         stop_tick(m);
     }
@@ -632,6 +634,9 @@ uint64_t member_deadline_ms(const struct member *m)
     }
     if (m->level != NULL) {
         at = earliest(at, m->now_ms + 1);
+    }
+    if (m->log_sync_ms != 0) {
+        at = earliest(at, m->log_sync_ms);
     }
     if (m->manage != NULL || m->install != NULL || m->deadlines_ms != 0) {
         at = earliest(at, m->now_ms + 20);

@@ -143,6 +143,7 @@ static void follow_settings(struct member *m)
             .type = EVENT_TIMERS, .heartbeat_ms = s->heartbeat_ms, .election_ms = s->election_ms};
         (void)member_raft_step(m, &ev, NULL);
     }
+    member_log_follow(m);
 }
 
 static void change_setting(struct member *m, const char *name, const struct bytes *value,
@@ -407,6 +408,9 @@ static void done_apply(struct job *job)
     bool copy = choose_copy(m, b);
     if (!copy || !b->wait_copy) {
         answer_batch(m, b);
+    }
+    if (copy && !b->wait_copy) {
+        member_log_unsynced(m);
     }
     if (copy) {
         member_submit(m, &b->job, LANE_LOG, work_copy, done_copy);

@@ -56,6 +56,7 @@ struct member_settings {
     uint64_t checkpoint_interval_ms;
     uint64_t wal_size_max;    /* bytes of log after which a checkpoint is asked for */
     uint64_t memory_size_max; /* bytes of rows in memory; at half of it too */
+    uint64_t writer_delay_ms; /* an answer without a sync gets one after this long */
 };
 
 /* One entry that was proposed here: whom to answer, in command order. */
@@ -149,8 +150,10 @@ struct member {
     uint64_t log_progress_ms; /* when the log lane last finished a job, or got its first */
     bool mark_due;            /* a log was written to since the last MARK */
     uint64_t appended_ms;
-    char message[400]; /* for people; see member_say() */
-    char refused[300]; /* why another node has refused us, last */
+    struct storage_log_settings log_settings; /* as last given to the log lane */
+    uint64_t log_sync_ms; /* when what was answered without a sync gets one; 0: nothing was */
+    char message[400];    /* for people; see member_say() */
+    char refused[300];    /* why another node has refused us, last */
     uint64_t refused_ms;
 
     struct tsdb *db;
@@ -369,6 +372,12 @@ enum err_code member_raft_step(struct member *m, struct event *event, struct err
 void member_raft_tick(struct member *m);
 void member_raft_read(struct member *m, struct member_request *r);
 void member_mark(struct member *m);
+
+/* member_log.c: the settings of the logs changed; something was appended to the
+ * local WAL and answered without a sync. */
+void member_log_follow(struct member *m);
+void member_log_unsynced(struct member *m);
+void member_log_tick(struct member *m);
 void member_configuration_changed(struct member *m, const struct configuration *c);
 void member_run_actions(struct member *m);
 

@@ -207,5 +207,8 @@ void member_local_submit(struct member *m, struct entry *entry)
         m->mark_due = true;
         m->appended_ms = m->now_ms;
     }
+    if (c->append && !c->sync) {
+        member_log_unsynced(m);
+    }
     member_submit(m, &c->job, LANE_LOG, work_commit, done_commit);
 }

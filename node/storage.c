@@ -30,6 +30,7 @@ struct storage {
     struct hard_state_file *hard;
     struct control_file *control;
     struct log_state logs[LOG_COUNT];
+    struct storage_log_settings log_settings;
     int recovery_mode; /* -1: what control says */
     bool was_clean;
     atomic_bool failed; /* set once, after failure was written */
@@ -84,6 +85,8 @@ static enum err_code open_log(struct storage *s, enum storage_log which, bool fr
         .fresh = fresh,
         .extent = raft ? hard->raft_extent : control->local_extent,
         .recycle_segments_max = RECYCLE_SEGMENTS,
+        .sync_method = s->log_settings.sync_method[which],
+        .buffer_size = s->log_settings.buffer_size,
         .extent_changed = raft ? raft_extent_changed : local_extent_changed,
         .context = s,
     };
@@ -289,6 +292,7 @@ enum err_code storage_open(const struct storage_options *options, struct storage
     s->io = options->io;
     s->log = options->log;
     s->recovery_mode = options->recovery_mode;
+    s->log_settings.buffer_size = STORAGE_BUFFER_SIZE;
     (void)snprintf(s->dir, sizeof s->dir, "%s", options->dir);
     enum err_code code = io_join(s->tsdb_dir, s->dir, "tsdb", e);
     if (code == ERR_OK) {
@@ -426,6 +430,24 @@ enum err_code storage_put_control(struct storage *s, const struct control *c, st
     struct control next = *c;
     next.local_extent = control_get(s->control)->local_extent;
     return code != ERR_OK ? code : control_write(s->control, &next, e);
+}
+
+enum err_code storage_set_log_settings(struct storage *s,
+                                       const struct storage_log_settings *settings, struct err *e)
+{
+    s->log_settings = *settings;
+    for (size_t i = 0; i < LOG_COUNT; i++) {
+        struct wal *w = s->logs[i].wal;
+        if (w == NULL) {
+            continue;
+        }
+        wal_set_buffer_size(w, settings->buffer_size);
+        enum err_code code = wal_set_sync_method(w, settings->sync_method[i], e);
+        if (code != ERR_OK) {
+            return code;
+        }
+    }
+    return ERR_OK;
 }
 
 void storage_want_sync(struct storage *s, enum storage_log log)

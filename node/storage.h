@@ -17,6 +17,7 @@
 #ifndef TIDEMARK_NODE_STORAGE_H
 #define TIDEMARK_NODE_STORAGE_H
 
+#include "base/limits.h"
 #include "base/log.h"
 #include "io/io.h"
 #include "node/control.h"
@@ -70,6 +71,17 @@ MUST_CHECK enum err_code storage_raise_counter(struct storage *s, struct err *e)
 /* Durable on return. The local WAL's extent in it stays the storage's own. */
 MUST_CHECK enum err_code storage_put_control(struct storage *s, const struct control *c,
                                              struct err *e);
+/* Until the cluster's settings are known: the default of wal_buffers. */
+enum { STORAGE_BUFFER_SIZE = LIMIT_MIB };
+
+/* How both logs write from now on, one that is made later too. FAILED on ERR_IO. */
+struct storage_log_settings {
+    enum wal_sync_method sync_method[2]; /* by enum storage_log */
+    size_t buffer_size;                  /* bytes of one write; 0: no limit */
+};
+MUST_CHECK enum err_code storage_set_log_settings(struct storage *s,
+                                                  const struct storage_log_settings *settings,
+                                                  struct err *e);
 /* The log was appended to; storage_sync() has to sync it. */
 void storage_want_sync(struct storage *s, enum storage_log log);
 /* The lane's whole queue was worked on: syncs what wants it. On failure: FAILED. */

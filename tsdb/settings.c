@@ -122,6 +122,33 @@ static const struct setting table[] = {
      .description = "When a write is answered. 0 off: not logged. 1 sync: in the local log, "
                     "synced. 2 flush: in the local log, handed to the file system. 3 byrl: in the "
                     "Raft log of a majority, synced; the local log holds only metadata."},
+    {.name = "wal_buffers",
+     .type = SETTING_BYTES,
+     .min = 64 * KIB,
+     .max = 16 * MIB,
+     .initial = "1MiB",
+     .unit = "bytes",
+     .scope = "cluster",
+     .description = "Records gathered into one write of a log, at most; a larger record is a "
+                    "write of its own. How often it was full is in the status."},
+    {.name = "wal_sync_method",
+     .type = SETTING_ENUM,
+     .choices = "fdatasync|fsync|open_datasync|open_sync",
+     .initial = "fdatasync",
+     .unit = "",
+     .scope = "cluster",
+     .description = "How the records of a log become durable: by a call after a group of writes, "
+                    "or written through, as with O_DSYNC and O_SYNC. At level flush a local log "
+                    "is never written through."},
+    {.name = "wal_writer_delay",
+     .type = SETTING_DURATION,
+     .min = 1,
+     .max = 10 * SECOND,
+     .initial = "200ms",
+     .unit = "ms",
+     .scope = "cluster",
+     .description = "At level flush the local log is synced in the background when something was "
+                    "written this long ago: how much a power failure can take."},
 };
 
 enum { COUNT = sizeof table / sizeof table[0] };

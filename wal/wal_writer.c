@@ -146,6 +146,9 @@ static enum err_code add_identifier(struct wal_writer *w, uint32_t seed, const s
         .size = r->size,
         .payload_crc = r->payload_crc,
     };
+    if (WAL_MUTATED(UNIDENTIFIED)) {
+        return ERR_OK;
+    }
     size_t slot = w->identifiers % WAL_IDENTIFIERS_PER_PAGE;
     if (slot == 0) {
         memset(w->page, 0, WAL_IDENTIFIER_PAGE_SIZE);

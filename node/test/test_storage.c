@@ -142,6 +142,35 @@ TEST(storage, a_failed_sync_is_final)
     fake_disk_destroy(d);
 }
 
+TEST(storage, settings_reach_the_log_that_is_there_and_the_one_made_later)
+{
+    enum { COUNT = 8, SIZE = 400 };
+    static uint8_t payload[SIZE];
+    struct fake_disk *d = new_disk();
+    struct storage *s = open_on(d);
+    found(s);
+    const struct storage_log_settings settings = {
+        .sync_method = {[STORAGE_RAFT] = WAL_OPEN_DATASYNC, [STORAGE_LOCAL] = WAL_FDATASYNC},
+        .buffer_size = 1500,
+    };
+    EXPECT_OK(storage_set_log_settings(s, &settings, NULL));
+    EXPECT_OK(storage_make_log(s, STORAGE_LOCAL, 0, 0, NULL));
+    struct wal_entry entries[COUNT];
+    for (size_t i = 0; i < COUNT; i++) {
+        entries[i] = (struct wal_entry){
+            .index = i + 1, .term = 1, .type = WAL_COMMAND, .payload = bytes_of(payload, SIZE)};
+    }
+    for (int i = STORAGE_RAFT; i <= STORAGE_LOCAL; i++) {
+        struct wal *w = storage_wal(s, (enum storage_log)i);
+        uint64_t before = wal_stats(w).buffers_full;
+        EXPECT_OK(wal_append(w, entries, COUNT, 0, NULL));
+        EXPECT_UINT(wal_stats(w).buffers_full - before, 2); /* 3 + 3 + 2 records */
+        EXPECT((wal_lsn_durable(w) == wal_lsn_end(w)) == (i == STORAGE_RAFT));
+    }
+    EXPECT_OK(storage_close(s, false, NULL));
+    fake_disk_destroy(d);
+}
+
 TEST(storage, knows_a_clean_stop_from_a_crash)
 {
     struct fake_disk *d = new_disk();
