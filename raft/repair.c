@@ -80,6 +80,7 @@ static void change(struct repair *r, enum change what, struct repair_actions *ac
     }
     if (what == CHANGE_FILL || what == CHANGE_REPLACE) {
         give_entries(r, a);
+        a->index = a->entries[0]->index; /* a replacement begins at the log's end */
     }
     r->change = what;
     r->idle = 0;

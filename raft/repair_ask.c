@@ -75,7 +75,8 @@ void repair_ask_all(struct repair *r, enum effort effort, uint64_t now_ms,
         struct judge_peer peers[LIMIT_REPAIR_PEERS];
         struct judge j = repair_judge_of(r, peers);
         q.term_above = judge_our_term(&j, judge_first_hole(&j));
-        q.ranges[q.range_count++] = (struct repair_range){.first = r->base + 1};
+        uint64_t first = r->gap_first != 0 ? r->gap_first : r->base + 1;
+        q.ranges[q.range_count++] = (struct repair_range){.first = first};
     }
     buf_reset(&r->message);
     repair_question_encode(&q, &r->message);

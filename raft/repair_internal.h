@@ -61,6 +61,7 @@ struct repair {
     struct slot_runs own; /* base + 1 .. the log's last */
     uint64_t base;
     uint64_t last;
+    uint64_t gap_first; /* see struct judge */
     bool end_unknown;
     bool replace_too_long;
 

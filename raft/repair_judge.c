@@ -409,12 +409,51 @@ static bool set_snapshot(struct verdict *out, const struct judge_peer *p)
     return true;
 }
 
+/* Entries that stand between our log's end and our checkpoint, which holds them:
+ * who holds the checkpoint's own entry has the same ones before it. */
+static bool add_gap(const struct judge *j, const struct judge_peer *p, struct verdict *out)
+{
+    CHECK(j->gap_first > 0 && j->gap_first <= j->base);
+    CHECK(out->targets.count == 0);
+    bool all = peer_agrees(p, j->base, j->base_term);
+    for (uint64_t i = j->gap_first; i <= j->base && all; i++) {
+        struct slot slot;
+        all = peer_slot(p, i, &slot) && is_known(slot) && judge_holder(j, i, slot.term) != NULL;
+        if (all) {
+            slot.kind = SLOT_WHOLE;
+            slot_runs_add(&out->targets, (struct slot_run){i, 1, slot});
+        }
+    }
+    if (!all) {
+        slot_runs_reset(&out->targets);
+    }
+    return all;
+}
+
+/* The same from anybody who has them; or a later checkpoint than ours, when they are
+ * cut away there. */
+static bool close_gap(const struct judge *j, struct verdict *out)
+{
+    CHECK(j->peer_count <= LIMIT_REPAIR_PEERS);
+    for (size_t i = 0; i < j->peer_count; i++) {
+        if (j->peers[i].said != NULL && add_gap(j, &j->peers[i], out)) {
+            return true;
+        }
+    }
+    for (size_t i = 0; i < j->peer_count; i++) {
+        const struct judge_peer *p = &j->peers[i];
+        if (p->source && p->said->snapshot_index > j->base) {
+            return set_snapshot(out, p);
+        }
+    }
+    return false;
+}
+
 /* Everything from 'from' to the deciding log's end, if its identities are known
  * and each entry stands whole somewhere. */
 static bool set_replace(const struct judge *j, const struct judge_peer *p, uint64_t from,
                         struct verdict *out)
 {
-    CHECK(out->targets.count == 0);
     CHECK(from >= p->said->first);
     CHECK(from <= p->said->last);
     uint64_t last = WEAK(C3_SLOT) ? from : p->said->last;
@@ -427,8 +466,6 @@ static bool set_replace(const struct judge *j, const struct judge_peer *p, uint6
         slot.kind = SLOT_WHOLE;
         slot_runs_add(&out->targets, (struct slot_run){i, 1, slot});
     }
-    out->kind = WEAK(C3_SLOT) ? VERDICT_FILL : VERDICT_REPLACE;
-    out->index = from;
     return true;
 }
 
@@ -486,6 +523,28 @@ struct decider {
     const char *rule;
 };
 
+/* Ours becomes the deciding log from 'from' on. */
+static bool take_log(const struct judge *j, const struct decider *d, uint64_t from,
+                     struct verdict *out)
+{
+    CHECK(out->kind == VERDICT_WAIT);
+    CHECK(out->targets.count == 0);
+    if (j->gap_first != 0 && from == j->base + 1 && !close_gap(j, out)) {
+        return false;
+    }
+    if (out->kind == VERDICT_SNAPSHOT) {
+        return true;
+    }
+    if (d->peer->said->last >= from && !set_replace(j, d->peer, from, out)) {
+        return false;
+    }
+    out->kind = WEAK(C3_SLOT) ? VERDICT_FILL : VERDICT_REPLACE;
+    out->index = from;
+    out->rule = d->rule;
+    out->term = d->term;
+    return true;
+}
+
 static bool decide(const struct judge *j, const struct decider *d, uint64_t index,
                    struct verdict *out)
 {
@@ -504,21 +563,18 @@ static bool decide(const struct judge *j, const struct decider *d, uint64_t inde
     if (d->counted != 0 && !voters_are_enough(j, d->counted, from)) {
         return false;
     }
-    if (p->said->last < from || WEAK(C3_AFTER)) {
+    bool nothing = p->said->last < from;
+    if ((nothing && j->gap_first == 0) || WEAK(C3_AFTER)) {
         return set_drop(out, d->rule, from, d->term);
     }
     if (from == index && agrees_after(j, p, index)) {
         return false; /* only these holes differ: judge_fill() waits for the entries */
     }
-    if (j->replace_too_long || p->said->last - from >= REPLACE_ENTRIES_MAX) {
+    bool too_long = !nothing && p->said->last - from >= REPLACE_ENTRIES_MAX;
+    if (j->replace_too_long || too_long) {
         return p->source && p->said->snapshot_index > j->base && set_snapshot(out, p);
     }
-    if (!set_replace(j, p, from, out)) {
-        return false;
-    }
-    out->rule = d->rule;
-    out->term = d->term;
-    return true;
+    return take_log(j, d, from, out);
 }
 
 /* The log of a peer can decide at 'index': it holds something or nothing there. */

@@ -23,6 +23,9 @@ struct judge {
     uint64_t term_began; /* stored when the repair began */
     uint64_t base;       /* at or below: our checkpoint, or what is cut away */
     uint64_t last;       /* base at least */
+    uint64_t gap_first;  /* the log ends before it, and gap_first .. base is in our checkpoint; 0:
+                            it reaches the base */
+    uint64_t base_term;  /* of our checkpoint */
     bool base_missing;   /* the log is cut above our checkpoint */
     bool end_unknown;
     bool replace_too_long;       /* what a deciding log holds more did not fit in memory: prefer
@@ -39,7 +42,8 @@ enum verdict_kind {
     VERDICT_FILL,     /* 'targets' are those of our holes that stand whole somewhere */
     VERDICT_SNAPSHOT, /* peer 'id' has 'index' (of 'term') in a snapshot */
     VERDICT_DROP,     /* 'index' and all after it, once a term above 'term' is durable */
-    VERDICT_REPLACE,  /* the same, by 'targets', in one step */
+    VERDICT_REPLACE, /* the same, by 'targets', in one step. Where the log ends below our checkpoint
+                         they begin there: a log has no gaps */
 };
 
 struct verdict {

@@ -102,6 +102,7 @@ void repair_read_log(struct repair *r)
     r->base = log_base(&r->log, r->snapshot_index);
     uint64_t last = r->log.last(r->log.context);
     r->last = last > r->base ? last : r->base;
+    r->gap_first = last < r->base ? last + 1 : 0;
     r->end_unknown = r->log.end_unknown(r->log.context);
     slot_runs_reset(&r->own);
     if (r->last > r->base) {
@@ -137,6 +138,8 @@ struct judge repair_judge_of(const struct repair *r, struct judge_peer *peers)
         .term_began = r->term_began,
         .base = r->base,
         .last = r->last,
+        .gap_first = r->gap_first,
+        .base_term = r->snapshot_term,
         .base_missing = repair_base_is_missing(r),
         .end_unknown = r->end_unknown,
         .replace_too_long = r->replace_too_long,

@@ -119,6 +119,9 @@ static inline void damage(struct cluster *c, size_t x, uint64_t unknown_of_3)
     bool unknown = below(c, 3) < unknown_of_3;
     m->was_damaged = true;
     if (unknown && below(c, 6) == 0) { /* all from there on, and that there was any */
+        if (below(c, 3) == 0) {        /* of what is in the checkpoint too */
+            i = n->first + below(c, n->last - n->first + 1);
+        }
         CLUSTER_TRACE(c, "    %zu: what followed %" PRIu64 " is lost\n", x, i - 1);
         for (uint64_t k = i; k <= n->last; k++) {
             n->log[k] = (struct lab_slot){0};

@@ -251,6 +251,7 @@ static inline struct repair_event lab_change(struct lab *lab, struct lab_node *n
         return event;
     case REPAIR_REPLACE:
         CHECK(a->index == a->entries[0]->index);
+        CHECK(a->index <= n->last + 1);
         lab_cut_end(n, a->index);
         for (size_t i = 0; i < a->count; i++) {
             CHECK(a->entries[i]->index == n->last + 1);
@@ -259,6 +260,7 @@ static inline struct repair_event lab_change(struct lab *lab, struct lab_node *n
         }
         return event;
     case REPAIR_DROP:
+        CHECK(a->index <= n->last + 1);
         lab_cut_end(n, a->index);
         return event;
     case REPAIR_PERSIST_TERM:

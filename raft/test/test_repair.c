@@ -357,6 +357,53 @@ TEST(repair, a_snapshot_that_cannot_be_fetched_is_asked_for_again)
     lab_close(lab);
 }
 
+/* Node 0 has a checkpoint at 4, and a log of which nothing is known after 2. */
+static struct lab *open_with_gap(const char *others)
+{
+    struct lab *lab = lab_open(3);
+    lab_log(lab, 0, "1 1 ...");
+    lab_log(lab, 1, others);
+    lab_log(lab, 2, others);
+    for (size_t n = 0; n < 3; n++) {
+        lab->nodes[n].snapshot_index = 4;
+        lab->nodes[n].snapshot_term = 1;
+        lab->nodes[n].term = 2;
+    }
+    return lab;
+}
+
+/* A log has no gaps: what is in the checkpoint is put into it again. */
+TEST(repair, a_log_that_ends_below_the_checkpoint_is_continued_from_its_end)
+{
+    static const char *const others[] = {"1 1 1 1", "1 1 1 1 2 2"};
+    for (size_t i = 0; i < 2; i++) {
+        struct lab *lab = open_with_gap(others[i]);
+        lab_run(lab);
+        EXPECT(lab_is_done(lab));
+        EXPECT_LOG(lab, 0, others[i]);
+        lab_close(lab);
+    }
+}
+
+TEST(repair, where_that_is_cut_away_a_later_checkpoint_is_taken)
+{
+    struct lab *lab = open_with_gap("1 1 1 1 2 2");
+    for (size_t n = 1; n < 3; n++) {
+        lab_log_from(lab, n, 5, "2 2");
+        lab->nodes[n].cut_term = 1;
+    }
+    lab_run(lab);
+    EXPECT(!lab_is_done(lab)); /* the others have no later one yet */
+    EXPECT_LOG(lab, 0, "1 1 ...");
+    lab->nodes[1].snapshot_index = 5;
+    lab->nodes[1].snapshot_term = 2;
+    lab_run_for(lab, 40);
+    EXPECT(lab_is_done(lab));
+    EXPECT_UINT(lab->nodes[0].snapshot_index, 5);
+    EXPECT_LOG(lab, 0, "2");
+    lab_close(lab);
+}
+
 /* ---- membership ---- */
 
 /* The hole is the change that adds nodes 3 and 4; once it is filled, two of
