@@ -328,7 +328,7 @@ static void cut_at_hole(struct node *n)
     }
 }
 
-static void open_directory(struct node *n)
+static bool open_directory(struct node *n)
 {
     struct storage_options options = {
         .io = fake_disk_io(n->disk),
@@ -339,9 +339,15 @@ static void open_directory(struct node *n)
         .recovery_mode = -1,
     };
     struct err e;
-    if (storage_open(&options, &n->storage, &e) != ERR_OK) {
+    if (storage_open(&options, &n->storage, &e) == ERR_OK) {
+        return true;
+    }
+    if (!n->world->may_refuse) {
         world_fail(n->world, "%s does not start: %s", n->name, e.text);
     }
+    world_say(n->world, "%s does not start: %s", n->name, e.text);
+    n->storage = NULL;
+    return false;
 }
 
 static void close_directory(struct node *n)
@@ -359,7 +365,11 @@ void node_start(struct node *n)
     CHECK(!n->up);
     set_clocks(n);
     world_say(w, "%s starts", n->name);
-    open_directory(n);
+    n->restart_us = 0;
+    n->refused = !open_directory(n);
+    if (n->refused) {
+        return;
+    }
     if ((w->weaken & WORLD_WEAKEN_REPAIR) != 0) {
         cut_at_hole(n);
     }
@@ -368,7 +378,6 @@ void node_start(struct node *n)
     n->incarnation++;
     n->applied_index = 0;
     world_trace(w, n->number, n->incarnation, storage_hard(n->storage)->directory_id);
-    n->restart_us = 0;
     for (size_t i = 0; i < LANE_COUNT; i++) {
         n->lane_free_us[i] = w->now_us;
     }
@@ -484,7 +493,7 @@ void node_wipe(struct node *n)
     if ((n->world->weaken & WORLD_WEAKEN_WIPES) != 0) {
         make_hard_state(n);
         forge_identity(n);
-        open_directory(n); /* makes the rest, under that id */
+        (void)open_directory(n); /* makes the rest, under that id */
         close_directory(n);
         forge_identity(n);
     }

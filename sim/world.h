@@ -71,6 +71,7 @@ struct node {
     uint64_t incarnation;
     struct storage *storage;
     struct member *member;
+    bool refused; /* its directory was not opened: it stays down */
     bool stopped; /* host->stopped was called */
     int exit_code;
     struct job_queue lanes[LANE_COUNT];   /* waiting */
@@ -130,6 +131,7 @@ struct world {
     uint64_t log_keep; /* entries kept below a checkpoint */
     size_t part_size;  /* of a piece of a large write; 0: none is that large */
     size_t cache_size;
+    bool may_refuse;   /* a node may find its directory unfit to start from */
     uint64_t chaos_us; /* when the next fault is due */
     struct client *clients;
     struct world_counts counts;
