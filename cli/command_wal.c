@@ -179,7 +179,7 @@ static enum err_code dump_all(struct dump *d, const struct logs *logs, struct er
     for (size_t i = 0; i < logs->count && code == ERR_OK && !has_enough(d); i++) {
         struct wal_report report;
         d->log = logs->items[i].name;
-        code = wal_inspect(io_posix(), logs->items[i].dir, &visitor, &report, NULL, e);
+        code = wal_inspect(io_posix(), logs->items[i].dir, &visitor, &report, e);
     }
     return code;
 }
@@ -356,7 +356,7 @@ static void verify_log(struct verify *v, const struct log_place *place)
         .slot = verify_record, .problem = put_problem, .context = v};
     struct wal_report *report = &v->reports[v->log_at];
     v->log = place->name;
-    v->codes[v->log_at] = wal_inspect(io_posix(), place->dir, &visitor, report, NULL, &e);
+    v->codes[v->log_at] = wal_inspect(io_posix(), place->dir, &visitor, report, &e);
     if (v->codes[v->log_at] != ERR_OK) {
         const struct wal_problem unreadable = {.what = e.text};
         put_problem(v, &unreadable);

@@ -75,6 +75,15 @@ enum err_code io_lock(struct io *io, const char *path, struct file **out, struct
     return code;
 }
 
+enum err_code io_lock_read(struct io *io, const char *path, struct file **out, struct err *e)
+{
+    check_path(path);
+    *out = NULL;
+    enum err_code code = io->ops->lock_read(io, path, out, e);
+    CHECK((code == ERR_OK) == (*out != NULL));
+    return code;
+}
+
 enum err_code io_space(struct io *io, const char *path, uint64_t *free_size, struct err *e)
 {
     check_path(path);

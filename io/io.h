@@ -74,6 +74,7 @@ struct io_ops {
                           struct err *e);
     enum err_code (*sync_dir)(struct io *io, const char *path, struct err *e);
     enum err_code (*lock)(struct io *io, const char *path, struct file **out, struct err *e);
+    enum err_code (*lock_read)(struct io *io, const char *path, struct file **out, struct err *e);
     enum err_code (*space)(struct io *io, const char *path, uint64_t *free_size, struct err *e);
     uint64_t (*monotonic_us)(struct io *io);
     int64_t (*wall_us)(struct io *io);
@@ -105,6 +106,10 @@ MUST_CHECK enum err_code io_sync_dir(struct io *io, const char *path, struct err
 /* Holds 'path' (made if missing) until file_close() or the end of the process.
  * ERR_STATE when another process holds it. */
 MUST_CHECK enum err_code io_lock(struct io *io, const char *path, struct file **out, struct err *e);
+/* Keeps holders of io_lock() away in the same manner, without making or changing
+ * the file. ERR_NOT_FOUND: nobody ever held it. */
+MUST_CHECK enum err_code io_lock_read(struct io *io, const char *path, struct file **out,
+                                      struct err *e);
 /* Bytes that an unprivileged write can still take in the file system of 'path'. */
 MUST_CHECK enum err_code io_space(struct io *io, const char *path, uint64_t *free_size,
                                   struct err *e);

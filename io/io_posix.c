@@ -398,16 +398,17 @@ static enum err_code fail_held(int fd, const char *path, struct err *e)
 
 /* A lock of the open file description: it ends with the file or the process,
  * however that ends, and a second open in the same process is refused too. */
-static enum err_code posix_lock(struct io *io, const char *path, struct file **out, struct err *e)
+static enum err_code take_lock(const char *path, bool write, struct file **out, struct err *e)
 {
-    (void)io;
-    int fd = open_retried(path, O_RDWR | O_CREAT);
+    int fd = open_retried(path, write ? O_RDWR | O_CREAT : O_RDONLY);
     if (fd < 0) {
         return fail(e, path, "open");
     }
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    struct flock lock = {.l_type = write ? F_WRLCK : F_RDLCK, .l_whence = SEEK_SET};
     if (fcntl(fd, F_OFD_SETLK, &lock) == 0) {
-        write_pid(fd);
+        if (write) {
+            write_pid(fd);
+        }
         *out = file_of_fd(fd, path);
         return ERR_OK;
     }
@@ -415,6 +416,19 @@ static enum err_code posix_lock(struct io *io, const char *path, struct file **o
                                                             : fail(e, path, "fcntl(F_OFD_SETLK)");
     (void)close(fd);
     return code;
+}
+
+static enum err_code posix_lock(struct io *io, const char *path, struct file **out, struct err *e)
+{
+    (void)io;
+    return take_lock(path, true, out, e);
+}
+
+static enum err_code posix_lock_read(struct io *io, const char *path, struct file **out,
+                                     struct err *e)
+{
+    (void)io;
+    return take_lock(path, false, out, e);
 }
 
 static enum err_code posix_space(struct io *io, const char *path, uint64_t *free_size,
@@ -477,6 +491,7 @@ static const struct io_ops posix_ops = {
     .list = posix_list,
     .sync_dir = posix_sync_dir,
     .lock = posix_lock,
+    .lock_read = posix_lock_read,
     .space = posix_space,
     .monotonic_us = posix_monotonic_us,
     .wall_us = posix_wall_us,

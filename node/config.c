@@ -533,7 +533,10 @@ void config_print_help(struct buf *out)
     size_t count = 0;
     const struct config_option *options = config_options(&count);
     buf_printf(out, "tidemarkd runs one node of Tidemark, alone or in a cluster.\n\n"
-                    "usage: tidemarkd [--OPTION VALUE | --OPTION=VALUE]...\n\n");
+                    "usage: tidemarkd [--OPTION VALUE | --OPTION=VALUE]...\n"
+                    "       tidemarkd salvage SRC NEWDIR [--name NAME] [--wal-segment-size SIZE]\n"
+                    "         takes what still checks in the damaged directory SRC into a new "
+                    "cluster\n\n");
     for (size_t i = 0; i < count; i++) {
         if (!options[i].hidden) {
             print_option_help(&options[i], out);

@@ -3,12 +3,14 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/check.h"
 #include "base/log.h"
 #include "base/version.h"
 #include "node/host.h"
 #include "node/member.h"
+#include "node/salvage.h"
 
 static int64_t wall_us(void *context)
 {
@@ -68,19 +70,64 @@ static int print_and_free(struct buf *text)
     return good ? HOST_PROGRAM_OK : HOST_PROGRAM_FAILED;
 }
 
-int host_program_run(const struct host_program *program)
+/* --- salvage --- */
+
+enum { SALVAGE_WORDS = 4 }; /* tidemarkd salvage SRC NEWDIR */
+
+static bool is_salvage(const struct host_program *program)
 {
-    struct config_input input = {
-        .argc = program->argc,
-        .argv = (const char *const *)program->argv,
+    return program->argc >= 2 && strcmp(program->argv[1], "salvage") == 0;
+}
+
+static int salvage(const struct host_program *program, const struct config *config)
+{
+    const struct salvage_options options = {
+        .io = program->io,
+        .from = program->argv[SALVAGE_WORDS - 2],
+        .to = program->argv[SALVAGE_WORDS - 1],
+        .name = config->name,
+        .segment_size = config->wal_segment_size,
+    };
+    struct salvage_figures figures;
+    struct buf text = {0};
+    struct err e;
+    enum err_code code = salvage_run(&options, &figures, &text, &e);
+    int status = print_and_free(&text);
+    if (code != ERR_OK) {
+        (void)fprintf(stderr, "tidemarkd: salvage: %s\n", e.text);
+        return HOST_PROGRAM_FAILED;
+    }
+    return status;
+}
+
+/* --- all of it --- */
+
+static enum err_code load(const struct host_program *program, struct config *config, struct err *e)
+{
+    int skipped = is_salvage(program) ? SALVAGE_WORDS - 1 : 0;
+    if (skipped > 0 && (program->argc < SALVAGE_WORDS || program->argv[2][0] == '-' ||
+                        program->argv[3][0] == '-')) {
+        return err_set(e, ERR_INVALID, "usage: tidemarkd salvage SRC NEWDIR [OPTIONS]");
+    }
+    const struct config_input input = {
+        .argc = program->argc - skipped,
+        .argv = (const char *const *)program->argv + skipped,
         .environment = (const char *const *)program->environment,
         .io = program->io,
     };
+    return config_load(&input, config, e);
+}
+
+int host_program_run(const struct host_program *program)
+{
     struct config *config = &(struct config){0};
     struct err e;
-    if (config_load(&input, config, &e) != ERR_OK) {
+    if (load(program, config, &e) != ERR_OK) {
         (void)fprintf(stderr, "tidemarkd: %s\n", e.text);
         return HOST_PROGRAM_USAGE;
+    }
+    if (is_salvage(program) && config->command == CONFIG_RUN) {
+        return salvage(program, config);
     }
     struct buf text = {0};
     switch (config->command) {

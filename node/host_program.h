@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* All of the program tidemarkd but its main(): reads the configuration, does what
  * it asks for, runs the node again when it starts anew as a newcomer. Shared with
- * the build for tests that puts another disk under the node. */
+ * the build for tests that puts another disk under the node.
+ *
+ *   tidemarkd [OPTIONS]                        runs a node
+ *   tidemarkd salvage SRC NEWDIR [OPTIONS]     node/salvage.h; the report goes to
+ *                                              standard output. Of the options --name
+ *                                              and --wal-segment-size count */
 #ifndef TIDEMARK_NODE_HOST_PROGRAM_H
 #define TIDEMARK_NODE_HOST_PROGRAM_H
 

@@ -494,7 +494,8 @@ static enum err_code fake_sync_dir(struct io *io, const char *path, struct err *
     return injected;
 }
 
-static enum err_code fake_lock(struct io *io, const char *path, struct file **out, struct err *e)
+static enum err_code take_lock(struct io *io, const char *path, unsigned flags, struct file **out,
+                               struct err *e)
 {
     struct fake_disk *d = disk_of(io);
     enum err_code injected = ERR_OK;
@@ -502,7 +503,7 @@ static enum err_code fake_lock(struct io *io, const char *path, struct file **ou
         return injected;
     }
     struct inode *inode = NULL;
-    enum err_code code = find_or_make(d, path, IO_WRITE | IO_CREATE, FAKE_DISK_LOCK, &inode, e);
+    enum err_code code = find_or_make(d, path, flags, FAKE_DISK_LOCK, &inode, e);
     if (code != ERR_OK) {
         return code;
     }
@@ -514,6 +515,17 @@ static enum err_code fake_lock(struct io *io, const char *path, struct file **ou
     inode->locked = true;
     *out = &f->file;
     return ERR_OK;
+}
+
+static enum err_code fake_lock(struct io *io, const char *path, struct file **out, struct err *e)
+{
+    return take_lock(io, path, IO_WRITE | IO_CREATE, out, e);
+}
+
+static enum err_code fake_lock_read(struct io *io, const char *path, struct file **out,
+                                    struct err *e)
+{
+    return take_lock(io, path, IO_READ, out, e);
 }
 
 static enum err_code fake_space(struct io *io, const char *path, uint64_t *free_size, struct err *e)
@@ -563,6 +575,7 @@ const struct io_ops fake_disk_ops = {
     .list = fake_list,
     .sync_dir = fake_sync_dir,
     .lock = fake_lock,
+    .lock_read = fake_lock_read,
     .space = fake_space,
     .monotonic_us = fake_monotonic_us,
     .wall_us = fake_wall_us,

@@ -466,6 +466,12 @@ static enum err_code lossy_list(struct io *io, const char *path, struct io_name 
 
 /* --- what stays real --- */
 
+static enum err_code lossy_lock_read(struct io *io, const char *path, struct file **out,
+                                     struct err *e)
+{
+    return io_lock_read(lossy_of(io)->real, path, out, e);
+}
+
 static enum err_code lossy_lock(struct io *io, const char *path, struct file **out, struct err *e)
 {
     return io_lock(lossy_of(io)->real, path, out, e);
@@ -512,6 +518,7 @@ static const struct io_ops lossy_ops = {
     .list = lossy_list,
     .sync_dir = lossy_sync_dir,
     .lock = lossy_lock,
+    .lock_read = lossy_lock_read,
     .space = lossy_space,
     .monotonic_us = lossy_monotonic_us,
     .wall_us = lossy_wall_us,

@@ -239,6 +239,24 @@ MUST_CHECK enum err_code tsdb_refill_begin(struct io *io, const char *dir,
  * so any more. */
 MUST_CHECK enum err_code tsdb_refilled(struct tsdb *db, const char *name, struct err *e);
 
+/* What tsdb_rescue() could take from a damaged directory. */
+struct tsdb_rescued {
+    uint64_t index; /* of the checkpoint, 0: none could be read */
+    uint64_t term;
+    unsigned manifests_bad; /* newer ones */
+    unsigned parts_kept;
+    unsigned parts_dropped; /* damaged or missing */
+    uint64_t rows_kept;
+    uint64_t rows_dropped;      /* a dropped row may uncover an older one of its series and time */
+    char reason[ERR_TEXT_SIZE]; /* of the last manifest or part that was left out */
+};
+
+/* Copies the newest checkpoint of 'from' whose manifest checks to 'to' (which has
+ * none), with those of its parts that check, and without members: as the
+ * state of a new cluster. Nothing in 'from' is changed. An error is one of 'to'. */
+MUST_CHECK enum err_code tsdb_rescue(struct io *io, const char *from, const char *to,
+                                     struct tsdb_rescued *out, struct err *e);
+
 /* Reads checkpoint files whole and checks every checksum (tidemark wal verify). */
 MUST_CHECK enum err_code tsdb_verify(struct io *io, const char *dir, uint64_t index,
                                      unsigned *parts, struct err *e);

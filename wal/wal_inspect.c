@@ -25,7 +25,7 @@ struct unknown {
     uint64_t below; /* of the header behind it; 0: none yet */
 };
 
-struct inspection {
+struct wal_inspection {
     struct io *io;
     const char *dir;
     const struct wal_visitor *visitor;
@@ -50,13 +50,16 @@ struct inspection {
     uint64_t lsn_durable;
     uint64_t commit;
     uint64_t index_low; /* lowest index of the first records found */
+    size_t position;    /* in the table, of the next entry to give */
+    struct file *file;  /* of the last entry given, NULL: none */
+    bool in_side;       /* it is a side file */
     bool stopped;
     bool replayed; /* the table is complete: slots are shown now */
 };
 
 /* --- reading --- */
 
-static enum err_code open_segment(struct inspection *s, uint64_t segment, struct file **file,
+static enum err_code open_segment(struct wal_inspection *s, uint64_t segment, struct file **file,
                                   struct err *e)
 {
     CHECK(file != NULL);
@@ -79,7 +82,7 @@ static enum err_code open_segment(struct inspection *s, uint64_t segment, struct
     return code;
 }
 
-static void fill_sides(struct inspection *s, uint64_t before)
+static void fill_sides(struct wal_inspection *s, uint64_t before)
 {
     CHECK(s->side_next <= s->sides.count);
     CHECK(!s->replayed);
@@ -101,7 +104,7 @@ static int compare_losses(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-static void add_loss(struct inspection *s, uint64_t lsn)
+static void add_loss(struct wal_inspection *s, uint64_t lsn)
 {
     CHECK(s->loss_count <= s->loss_capacity);
     CHECK(!s->replayed);
@@ -111,7 +114,7 @@ static void add_loss(struct inspection *s, uint64_t lsn)
     }
 }
 
-static void sort_losses(struct inspection *s)
+static void sort_losses(struct wal_inspection *s)
 {
     CHECK(s->loss_count > 0);
     CHECK(s->losses != NULL);
@@ -126,7 +129,7 @@ static void sort_losses(struct inspection *s)
 }
 
 /* The replay has ended: what is missing now. */
-static void find_losses(struct inspection *s)
+static void find_losses(struct wal_inspection *s)
 {
     CHECK(s->loss_count == 0);
     CHECK(s->side_next == s->sides.count);
@@ -150,7 +153,7 @@ static void find_losses(struct inspection *s)
     }
 }
 
-static struct loss *loss_at(const struct inspection *s, uint64_t lsn)
+static struct loss *loss_at(const struct wal_inspection *s, uint64_t lsn)
 {
     CHECK(lsn != 0);
     const struct loss key = {.lsn = lsn};
@@ -159,7 +162,7 @@ static struct loss *loss_at(const struct inspection *s, uint64_t lsn)
                : bsearch(&key, s->losses, s->loss_count, sizeof *s->losses, compare_losses);
 }
 
-static bool in_side_file(const struct inspection *s, uint64_t lsn)
+static bool in_side_file(const struct wal_inspection *s, uint64_t lsn)
 {
     CHECK(lsn != 0);
     for (size_t i = 0; i < s->sides.count; i++) {
@@ -170,7 +173,7 @@ static bool in_side_file(const struct inspection *s, uint64_t lsn)
     return false;
 }
 
-static void note_header(struct inspection *s, const struct wal_found *found)
+static void note_header(struct wal_inspection *s, const struct wal_found *found)
 {
     CHECK(!s->replayed);
     CHECK(found->lsn != 0);
@@ -187,7 +190,7 @@ static void note_header(struct inspection *s, const struct wal_found *found)
     s->index_header = found->record.index;
 }
 
-static const struct unknown *unknown_at(const struct inspection *s, uint64_t lsn)
+static const struct unknown *unknown_at(const struct wal_inspection *s, uint64_t lsn)
 {
     CHECK(lsn != 0);
     for (size_t i = 0; i < s->unknown_count; i++) {
@@ -211,7 +214,7 @@ static bool stood_there(const struct unknown *u, uint64_t index, const struct wa
 
 /* Whether something that stood in the slot is missing now (its indexes go into the
  * view), or was filled from outside. */
-static enum wal_slot_state state_of_unknown(const struct inspection *s, struct wal_view *view)
+static enum wal_slot_state state_of_unknown(const struct wal_inspection *s, struct wal_view *view)
 {
     CHECK(s->replayed);
     CHECK(view->lsn != 0);
@@ -237,7 +240,8 @@ static enum wal_slot_state state_of_unknown(const struct inspection *s, struct w
 
 /* Of a whole entry: whether it is what the log has at its index, here or as a copy
  * in a side file. */
-static enum wal_slot_state state_of_whole(const struct inspection *s, const struct wal_found *found)
+static enum wal_slot_state state_of_whole(const struct wal_inspection *s,
+                                          const struct wal_found *found)
 {
     CHECK(found->verdict == WAL_WHOLE);
     CHECK(wal_record_is_entry(found->record.type));
@@ -255,7 +259,7 @@ static enum wal_slot_state state_of_whole(const struct inspection *s, const stru
     return same ? WAL_SLOT_HELD : WAL_SLOT_REPLACED;
 }
 
-static enum wal_slot_state state_of(const struct inspection *s, const struct wal_found *found)
+static enum wal_slot_state state_of(const struct wal_inspection *s, const struct wal_found *found)
 {
     CHECK(found->verdict != WAL_UNKNOWN);
     CHECK(s->replayed);
@@ -278,7 +282,7 @@ static enum wal_slot_state state_of(const struct inspection *s, const struct wal
 
 /* --- showing --- */
 
-static struct bytes payload_of(struct inspection *s, uint64_t lsn, uint32_t size)
+static struct bytes payload_of(struct wal_inspection *s, uint64_t lsn, uint32_t size)
 {
     CHECK(wal_lsn_segment(&s->outline.layout, lsn) == s->segment);
     CHECK(size <= WAL_RECORD_SIZE_MAX);
@@ -288,7 +292,7 @@ static struct bytes payload_of(struct inspection *s, uint64_t lsn, uint32_t size
     return buf_bytes(&s->payload);
 }
 
-static void show(struct inspection *s, const struct wal_found *found)
+static void show(struct wal_inspection *s, const struct wal_found *found)
 {
     CHECK(s->replayed);
     CHECK(found->lsn != 0);
@@ -304,7 +308,7 @@ static void show(struct inspection *s, const struct wal_found *found)
     s->stopped = !s->visitor->slot(s->visitor->context, &view);
 }
 
-static void show_problem(const struct inspection *s, const struct wal_problem *problem)
+static void show_problem(const struct wal_inspection *s, const struct wal_problem *problem)
 {
     CHECK(problem->what != NULL);
     CHECK(s->replayed);
@@ -313,7 +317,7 @@ static void show_problem(const struct inspection *s, const struct wal_problem *p
     }
 }
 
-static void show_segment(struct inspection *s, uint64_t segment, const char *what)
+static void show_segment(struct wal_inspection *s, uint64_t segment, const char *what)
 {
     CHECK(segment > 0);
     CHECK(what != NULL);
@@ -327,7 +331,7 @@ static void visit_slot(void *context, const struct wal_found *found)
     CHECK(found->lsn != 0);
     CHECK(context != NULL);
     CHECK(found->verdict <= WAL_UNKNOWN);
-    struct inspection *s = context;
+    struct wal_inspection *s = context;
     if (s->replayed) {
         show(s, found);
         return;
@@ -342,14 +346,14 @@ static void visit_lowest(void *context, const struct wal_found *found)
     CHECK(found->lsn != 0);
     CHECK(context != NULL);
     CHECK(found->verdict <= WAL_UNKNOWN);
-    struct inspection *s = context;
+    struct wal_inspection *s = context;
     if (found->verdict != WAL_UNKNOWN && found->record.index > 0 &&
         found->record.index < s->index_low) {
         s->index_low = found->record.index;
     }
 }
 
-static enum err_code scan_segment(struct inspection *s, uint64_t segment,
+static enum err_code scan_segment(struct wal_inspection *s, uint64_t segment,
                                   void (*visit)(void *context, const struct wal_found *found),
                                   struct err *e)
 {
@@ -393,7 +397,7 @@ static enum err_code scan_segment(struct inspection *s, uint64_t segment,
     return code;
 }
 
-static enum err_code scan_all(struct inspection *s,
+static enum err_code scan_all(struct wal_inspection *s,
                               void (*visit)(void *context, const struct wal_found *found),
                               struct err *e)
 {
@@ -412,7 +416,7 @@ static enum err_code scan_all(struct inspection *s,
     return ERR_OK;
 }
 
-static enum err_code state_durable(struct inspection *s, struct err *e)
+static enum err_code state_durable(struct wal_inspection *s, struct err *e)
 {
     CHECK(s->outline.set.count > 0);
     CHECK(s->lsn_durable == 0);
@@ -430,7 +434,7 @@ static enum err_code state_durable(struct inspection *s, struct err *e)
     return ERR_OK;
 }
 
-static enum err_code load_sides(struct inspection *s, struct err *e)
+static enum err_code load_sides(struct wal_inspection *s, struct err *e)
 {
     CHECK(s->outline.layout.log_key != 0);
     CHECK(s->sides.count == 0);
@@ -462,7 +466,7 @@ static enum err_code load_sides(struct inspection *s, struct err *e)
     return ERR_OK;
 }
 
-static void fill_report(struct inspection *s)
+static void fill_report(struct wal_inspection *s)
 {
     CHECK(s->side_next == s->sides.count);
     CHECK(s->outline.set.count > 0);
@@ -493,7 +497,7 @@ static void fill_report(struct inspection *s)
 
 /* --- problems: what is missing without a slot --- */
 
-static enum err_code show_segments(struct inspection *s, struct err *e)
+static enum err_code show_segments(struct wal_inspection *s, struct err *e)
 {
     CHECK(s->replayed);
     CHECK(s->outline.set.count > 0);
@@ -514,7 +518,7 @@ static enum err_code show_segments(struct inspection *s, struct err *e)
     return ERR_OK;
 }
 
-static bool is_shown(const struct inspection *s, uint64_t index, const struct wal_place *place)
+static bool is_shown(const struct wal_inspection *s, uint64_t index, const struct wal_place *place)
 {
     CHECK(s->replayed);
     CHECK(wal_place_state(place) != WAL_PLACE_WHOLE);
@@ -528,7 +532,7 @@ static bool is_shown(const struct inspection *s, uint64_t index, const struct wa
 }
 
 /* Holes of the Raft log that no slot stands for, neighbours as one. */
-static void show_holes(struct inspection *s)
+static void show_holes(struct wal_inspection *s)
 {
     CHECK(s->outline.role == WAL_RAFT);
     CHECK(s->replayed);
@@ -554,7 +558,7 @@ static void show_holes(struct inspection *s)
     }
 }
 
-static void show_gaps(struct inspection *s)
+static void show_gaps(struct wal_inspection *s)
 {
     CHECK(s->replayed);
     CHECK(s->outline.role == WAL_RAFT || s->outline.role == WAL_LOCAL);
@@ -575,7 +579,7 @@ static void show_gaps(struct inspection *s)
 
 /* --- entries: what the log holds --- */
 
-static enum err_code open_place(struct inspection *s, const struct wal_place *place,
+static enum err_code open_place(struct wal_inspection *s, const struct wal_place *place,
                                 struct file **file, struct err *e)
 {
     CHECK(wal_place_state(place) == WAL_PLACE_WHOLE);
@@ -600,51 +604,53 @@ static enum err_code open_place(struct inspection *s, const struct wal_place *pl
     return code;
 }
 
-/* A place that fails its checksum now, having held before, is left out. */
-static void show_entry(struct inspection *s, uint64_t index, const struct wal_place *place)
-{
-    CHECK(wal_place_state(place) == WAL_PLACE_WHOLE);
-    CHECK(s->visitor->entry != NULL);
-    struct wal_entry entry = {.index = index,
-                              .term = place->term,
-                              .type = (enum wal_type)wal_place_type(place),
-                              .payload = payload_of(s, wal_place_lsn(place), place->size)};
-    if (crc32c(0, entry.payload.data, entry.payload.size) == place->crc) {
-        s->stopped = !s->visitor->entry(s->visitor->context, &entry);
-    }
-}
-
-static enum err_code show_entries(struct inspection *s, struct err *e)
+/* The file that a place is in, kept open until another one is needed. */
+static enum err_code go_to(struct wal_inspection *s, const struct wal_place *place, struct err *e)
 {
     CHECK(s->replayed);
-    struct file *file = NULL;
-    uint64_t segment = 0;
-    bool side = false;
-    enum err_code code = ERR_OK;
-    for (size_t i = 0; i < s->table.count && !s->stopped && code == ERR_OK; i++) {
-        const struct wal_place *place = wal_table_place(&s->table, i);
+    CHECK(wal_place_state(place) == WAL_PLACE_WHOLE);
+    uint64_t segment = wal_lsn_segment(&s->outline.layout, wal_place_lsn(place));
+    if (s->file != NULL && segment == s->segment && s->in_side == wal_place_side(place)) {
+        return ERR_OK;
+    }
+    file_close(s->file);
+    s->file = NULL;
+    s->in_side = wal_place_side(place);
+    return open_place(s, place, &s->file, e);
+}
+
+enum err_code wal_inspection_next(struct wal_inspection *s, struct wal_entry *entry, bool *found,
+                                  struct err *e)
+{
+    CHECK(s->replayed);
+    CHECK(entry != NULL && found != NULL);
+    *found = false;
+    while (s->position < s->table.count) {
+        size_t at = s->position++;
+        const struct wal_place *place = wal_table_place(&s->table, at);
         if (wal_place_state(place) != WAL_PLACE_WHOLE) {
             continue;
         }
-        uint64_t at = wal_lsn_segment(&s->outline.layout, wal_place_lsn(place));
-        if (file == NULL || at != segment || side != wal_place_side(place)) {
-            file_close(file);
-            file = NULL;
-            segment = at;
-            side = wal_place_side(place);
-            code = open_place(s, place, &file, e);
+        enum err_code code = go_to(s, place, e);
+        if (code != ERR_OK) {
+            return code;
         }
-        if (code == ERR_OK) {
-            show_entry(s, wal_table_index(&s->table, i), place);
+        *entry = (struct wal_entry){.index = wal_table_index(&s->table, at),
+                                    .term = place->term,
+                                    .type = (enum wal_type)wal_place_type(place),
+                                    .payload = payload_of(s, wal_place_lsn(place), place->size)};
+        /* What held a moment ago and fails now is left out. */
+        if (crc32c(0, entry->payload.data, entry->payload.size) == place->crc) {
+            *found = true;
+            return ERR_OK;
         }
     }
-    file_close(file);
-    return code;
+    return ERR_OK;
 }
 
 /* --- all of it --- */
 
-static enum err_code replay(struct inspection *s, struct err *e)
+static enum err_code replay(struct wal_inspection *s, struct err *e)
 {
     CHECK(!s->replayed);
     CHECK(s->outline.set.count > 0);
@@ -676,7 +682,7 @@ static enum err_code replay(struct inspection *s, struct err *e)
     return ERR_OK;
 }
 
-static enum err_code inspect(struct inspection *s, struct err *e)
+static enum err_code inspect(struct wal_inspection *s, struct err *e)
 {
     CHECK(!s->replayed);
     CHECK(s->outline.layout.log_key == 0);
@@ -691,9 +697,6 @@ static enum err_code inspect(struct inspection *s, struct err *e)
     if (code == ERR_OK && v->problem != NULL && !s->stopped) {
         code = show_segments(s, e);
         show_gaps(s);
-    }
-    if (code == ERR_OK && v->entry != NULL && !s->stopped) {
-        code = show_entries(s, e);
     }
     return code;
 }
@@ -732,26 +735,60 @@ const char *wal_slot_state_name(enum wal_slot_state state)
     return names[state];
 }
 
-enum err_code wal_inspect(struct io *io, const char *dir, const struct wal_visitor *visitor,
-                          struct wal_report *report, enum wal_role *role, struct err *e)
+enum err_code wal_inspection_open(struct io *io, const char *dir, const struct wal_visitor *visitor,
+                                  struct wal_report *report, struct wal_inspection **out,
+                                  struct err *e)
 {
     CHECK(io != NULL && dir != NULL);
     CHECK(report != NULL && visitor != NULL);
-    struct inspection s = {
-        .io = io, .dir = dir, .visitor = visitor, .report = report, .index_low = UINT64_MAX};
+    struct wal_inspection *s = mem_zalloc(sizeof *s);
+    s->io = io;
+    s->dir = dir;
+    s->visitor = visitor;
+    s->report = report;
+    s->index_low = UINT64_MAX;
     *report = (struct wal_report){0};
-    wal_reader_init(&s.reader);
-    enum err_code code = inspect(&s, e);
-    if (role != NULL && code == ERR_OK) {
-        *role = s.outline.role;
+    wal_reader_init(&s->reader);
+    enum err_code code = inspect(s, e);
+    if (code != ERR_OK) {
+        wal_inspection_close(s);
+        s = NULL;
     }
-    wal_reader_deinit(&s.reader);
-    wal_replay_deinit(&s.replay);
-    wal_table_deinit(&s.table);
-    wal_side_list_deinit(&s.sides);
-    wal_outline_close(&s.outline);
-    buf_deinit(&s.payload);
-    mem_free(s.losses);
-    mem_free(s.unknowns);
+    *out = s;
+    return code;
+}
+
+enum wal_role wal_inspection_role(const struct wal_inspection *s)
+{
+    CHECK(s->outline.role == WAL_RAFT || s->outline.role == WAL_LOCAL);
+    CHECK(s->replayed);
+    return s->outline.role;
+}
+
+void wal_inspection_close(struct wal_inspection *s)
+{
+    if (s == NULL) {
+        return;
+    }
+    file_close(s->file);
+    wal_reader_deinit(&s->reader);
+    wal_replay_deinit(&s->replay);
+    wal_table_deinit(&s->table);
+    wal_side_list_deinit(&s->sides);
+    wal_outline_close(&s->outline);
+    buf_deinit(&s->payload);
+    mem_free(s->losses);
+    mem_free(s->unknowns);
+    mem_free(s);
+}
+
+enum err_code wal_inspect(struct io *io, const char *dir, const struct wal_visitor *visitor,
+                          struct wal_report *report, struct err *e)
+{
+    CHECK(visitor != NULL);
+    CHECK(report != NULL);
+    struct wal_inspection *s;
+    enum err_code code = wal_inspection_open(io, dir, visitor, report, &s, e);
+    wal_inspection_close(s);
     return code;
 }

@@ -66,17 +66,29 @@ struct wal_visitor {
     bool (*slot)(void *context, const struct wal_view *view);
     /* The others, after the slots. May be NULL. */
     void (*problem)(void *context, const struct wal_problem *problem);
-    /* An entry that the log holds, in order of index, repaired ones too; false:
-     * stop. May be NULL. The payload is borrowed for the call. */
-    bool (*entry)(void *context, const struct wal_entry *entry);
     void *context;
 };
 
-/* ERR_NOT_FOUND: no segment. ERR_CORRUPT: no segment header is intact.
- * ERR_UNSUPPORTED: a newer format. 'role' may be NULL. */
+struct wal_inspection;
+
+/* Looks at the whole log and shows it; the caller owns *out (NULL after an error).
+ * Borrows 'dir', 'visitor' and 'report'. ERR_NOT_FOUND: no segment. ERR_CORRUPT: no
+ * segment header is intact. ERR_UNSUPPORTED: a newer format. */
+MUST_CHECK enum err_code wal_inspection_open(struct io *io, const char *dir,
+                                             const struct wal_visitor *visitor,
+                                             struct wal_report *report, struct wal_inspection **out,
+                                             struct err *e);
+enum wal_role wal_inspection_role(const struct wal_inspection *s);
+/* The next entry that the log holds, in order of index, repaired ones too; *found
+ * false: no more. Holes are left out. The payload is borrowed until the next call. */
+MUST_CHECK enum err_code wal_inspection_next(struct wal_inspection *s, struct wal_entry *entry,
+                                             bool *found, struct err *e);
+void wal_inspection_close(struct wal_inspection *s); /* NULL is fine */
+
+/* Open, look, close. */
 MUST_CHECK enum err_code wal_inspect(struct io *io, const char *dir,
                                      const struct wal_visitor *visitor, struct wal_report *report,
-                                     enum wal_role *role, struct err *e);
+                                     struct err *e);
 
 /* A slot as it is shown, without segment and payload; for wal_follow.c. */
 struct wal_view wal_view_of(const struct wal_found *found, enum wal_slot_state state);

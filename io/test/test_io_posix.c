@@ -366,6 +366,34 @@ TEST(io_posix, a_lock_is_refused_within_one_process_too)
     fixture_close(&f);
 }
 
+TEST(io_posix, a_read_lock_keeps_out_and_leaves_no_trace)
+{
+    struct fixture f = fixture_open();
+    struct file *lock = NULL;
+    struct file *reader = NULL;
+    struct buf content = {0};
+    char missing[IO_PATH_MAX];
+    size_t before = 0;
+    (void)snprintf(missing, sizeof missing, "%s.missing", f.path);
+    EXPECT_ERR(io_lock_read(f.io, missing, &reader, &f.err), ERR_NOT_FOUND);
+    EXPECT_OK(io_lock(f.io, f.path, &lock, &f.err));
+    EXPECT_ERR(io_lock_read(f.io, f.path, &reader, &f.err), ERR_STATE);
+    file_close(lock);
+    EXPECT_OK(io_read_file(f.io, f.path, 100, &content, &f.err));
+    before = content.size;
+    EXPECT_OK(io_lock_read(f.io, f.path, &reader, &f.err));
+    EXPECT_ERR(io_lock(f.io, f.path, &lock, &f.err), ERR_STATE);
+    file_close(reader);
+    buf_reset(&content);
+    EXPECT_OK(io_read_file(f.io, f.path, 100, &content, &f.err));
+    EXPECT_UINT(content.size, before);
+    bool exists = true;
+    EXPECT_OK(io_exists(f.io, missing, &exists, &f.err));
+    EXPECT(!exists);
+    buf_deinit(&content);
+    fixture_close(&f);
+}
+
 /* Starts a program that lives until *input is closed, and waits until it runs. */
 static pid_t start_program(int *input)
 {

@@ -41,6 +41,20 @@ TEST(host_program, tells_a_wrong_flag_from_a_failure)
         HOST_PROGRAM_FAILED);
 }
 
+TEST(host_program, salvage_says_what_it_needs)
+{
+    EXPECT_INT(run(io_posix(), (const char *const[]){"tidemarkd", "salvage", NULL}),
+               HOST_PROGRAM_USAGE);
+    EXPECT_INT(run(io_posix(), (const char *const[]){"tidemarkd", "salvage", "--help", NULL}),
+               HOST_PROGRAM_USAGE);
+    EXPECT_INT(
+        run(io_posix(), (const char *const[]){"tidemarkd", "salvage", "a", "b", "--nme=x", NULL}),
+        HOST_PROGRAM_USAGE);
+    EXPECT_INT(run(io_posix(), (const char *const[]){"tidemarkd", "salvage", "/proc/no/such",
+                                                     "/proc/nor/such", NULL}),
+               HOST_PROGRAM_FAILED);
+}
+
 static enum err_code refuse(void *context, const struct config *config, struct io **out,
                             struct err *e)
 {

@@ -113,6 +113,8 @@ TEST(fake_disk_calls, a_lock_is_held_until_close_kill_or_power_failure)
     struct file *locks[4] = {NULL};
     EXPECT_OK(io_lock(f.io, "lock", &locks[0], &f.err));
     EXPECT_ERR(io_lock(f.io, "lock", &locks[3], &f.err), ERR_STATE);
+    EXPECT_ERR(io_lock_read(f.io, "lock", &locks[3], &f.err), ERR_STATE);
+    EXPECT_ERR(io_lock_read(f.io, "no lock", &locks[3], &f.err), ERR_NOT_FOUND);
     file_close(locks[0]);
     EXPECT_OK(io_lock(f.io, "lock", &locks[1], &f.err));
     fake_disk_kill(f.disk);

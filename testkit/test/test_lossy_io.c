@@ -300,6 +300,7 @@ TEST(lossy_io, other_paths_locks_and_clocks_are_real)
     EXPECT_OK(io_unlink(f.io, outside, &f.err));
     EXPECT_OK(io_lock(f.io, at(&f, "lock"), &lock, &f.err));
     EXPECT_ERR(io_lock(f.real, at(&f, "lock"), &second, &f.err), ERR_STATE);
+    EXPECT_ERR(io_lock_read(f.io, at(&f, "lock"), &second, &f.err), ERR_STATE);
     file_close(lock);
     uint64_t space = 0;
     EXPECT_OK(io_space(f.io, f.dir, &space, &f.err));

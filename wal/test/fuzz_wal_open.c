@@ -157,11 +157,16 @@ static void count_problems(void *context, const struct wal_problem *problem)
     ++*(uint64_t *)context;
 }
 
-static bool count_entries(void *context, const struct wal_entry *entry)
+static void read_entries(struct wal_inspection *s)
 {
-    CHECK(entry->index > 0 && entry->payload.size <= SEGMENT_SIZE);
-    ++*(uint64_t *)context;
-    return true;
+    struct wal_entry entry;
+    struct err e;
+    bool found = true;
+    uint64_t last = 0;
+    while (found && wal_inspection_next(s, &entry, &found, &e) == ERR_OK) {
+        CHECK(!found || (entry.index > last && entry.payload.size <= SEGMENT_SIZE));
+        last = entry.index;
+    }
 }
 
 static void read_all(struct wal *w)
@@ -239,9 +244,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct err e;
     uint64_t views = 0;
     const struct wal_visitor visitor = {
-        .slot = count_views, .problem = count_problems, .entry = count_entries, .context = &views};
-    enum err_code code = wal_inspect(l->options.io, "log", &visitor, &report, NULL, &e);
-    CHECK(code != ERR_OK || report.segments > 0);
+        .slot = count_views, .problem = count_problems, .context = &views};
+    struct wal_inspection *s;
+    if (wal_inspection_open(l->options.io, "log", &visitor, &report, &s, &e) == ERR_OK) {
+        CHECK(report.segments > 0);
+        read_entries(s);
+    }
+    wal_inspection_close(s);
     open_and_use(l, (first & 8) != 0);
     CHECK(fake_disk_open_files(l->disk) == 0);
     return 0;

@@ -139,7 +139,7 @@ static enum err_code inspect(bool (*slot)(void *context, const struct wal_view *
                              void *context)
 {
     const struct wal_visitor visitor = {.slot = slot, .context = context};
-    return wal_inspect(f.options.io, "log", &visitor, &f.report, NULL, &f.err);
+    return wal_inspect(f.options.io, "log", &visitor, &f.report, &f.err);
 }
 
 static bool stop_at_once(void *context, const struct wal_view *view)

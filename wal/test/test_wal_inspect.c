@@ -12,7 +12,6 @@ enum { SIZE = 900, COUNT = 120, PER_SEGMENT = 53 };
 static struct buf text;
 static uint64_t entries;
 static uint64_t entry_last;
-static bool entries_good;
 
 static bool knows_commit = true; /* records state what is committed */
 
@@ -45,32 +44,36 @@ static void note_problem(void *context, const struct wal_problem *p)
                (unsigned long long)p->index_first, (unsigned long long)p->index_last);
 }
 
-static bool note_entry(void *context, const struct wal_entry *entry)
+static void read_entries(struct wal_inspection *s)
 {
-    (void)context;
-    entries_good =
-        entries_good && entry->index > entry_last && entry->type == WAL_COMMAND &&
-        bytes_equal(entry->payload, fixture_payload(&f, entry->index, entry->term, SIZE));
-    entry_last = entry->index;
-    entries++;
-    return true;
+    struct wal_entry entry;
+    bool found = true;
+    entries = 0;
+    entry_last = 0;
+    for (;;) {
+        REQUIRE_OK(wal_inspection_next(s, &entry, &found, &f.err));
+        if (!found) {
+            return;
+        }
+        EXPECT(entry.index > entry_last && entry.type == WAL_COMMAND);
+        EXPECT(bytes_equal(entry.payload, fixture_payload(&f, entry.index, entry.term, SIZE)));
+        entry_last = entry.index;
+        entries++;
+    }
 }
 
 /* Borrowed until the next look. */
 static const char *look(void)
 {
-    static const struct wal_visitor visitor = {
-        .slot = note_slot, .problem = note_problem, .entry = note_entry};
-    enum wal_role role;
+    static const struct wal_visitor visitor = {.slot = note_slot, .problem = note_problem};
+    struct wal_inspection *s;
     uint64_t calls = fake_disk_calls_of(f.disk, FAKE_DISK_WRITE);
     buf_reset(&text);
-    entries = 0;
-    entry_last = 0;
-    entries_good = true;
-    REQUIRE_OK(wal_inspect(f.options.io, "log", &visitor, &f.report, &role, &f.err));
-    EXPECT_INT(role, f.options.role);
+    REQUIRE_OK(wal_inspection_open(f.options.io, "log", &visitor, &f.report, &s, &f.err));
+    EXPECT_INT(wal_inspection_role(s), f.options.role);
+    read_entries(s);
+    wal_inspection_close(s);
     EXPECT_UINT(fake_disk_calls_of(f.disk, FAKE_DISK_WRITE), calls);
-    EXPECT(entries_good);
     buf_put_u8(&text, 0);
     return (const char *)text.data;
 }
@@ -240,18 +243,22 @@ TEST(wal_inspect, a_read_error_is_damage)
     end();
 }
 
-static bool stop_at_ten(void *context, const struct wal_entry *entry)
+static bool stop_at_ten(void *context, const struct wal_view *view)
 {
     ++*(uint64_t *)context;
-    return entry->index < 10;
+    return view->index < 10;
 }
 
 TEST(wal_inspect, a_visitor_that_has_enough_is_left_alone)
 {
     build(WAL_RAFT);
     uint64_t count = 0;
-    const struct wal_visitor visitor = {.entry = stop_at_ten, .context = &count};
-    EXPECT_OK(wal_inspect(f.options.io, "log", &visitor, &f.report, NULL, &f.err));
+    const struct wal_visitor visitor = {
+        .slot = stop_at_ten, .problem = note_problem, .context = &count};
+    buf_reset(&text);
+    flip(2, 5, 300);
+    EXPECT_OK(wal_inspect(f.options.io, "log", &visitor, &f.report, &f.err));
     EXPECT_UINT(count, 10);
+    EXPECT_UINT(text.size, 0);
     end();
 }
