@@ -44,11 +44,20 @@ static bool see_slot(void *context, const struct wal_view *view)
     return true;
 }
 
-static bool see_entry(void *context, const struct wal_entry *entry)
+/* The terms of the entries that the log holds. False: it can't be read. */
+static bool see_entries(struct looking *l, struct wal_inspection *log)
 {
-    struct looking *l = context;
-    *term_at(l->view, l->node, entry->index) = entry->term;
-    return true;
+    struct wal_entry entry;
+    struct err e;
+    bool found = true;
+    enum err_code code = ERR_OK;
+    while (found && code == ERR_OK) {
+        code = wal_inspection_next(log, &entry, &found, &e);
+        if (found && code == ERR_OK) {
+            *term_at(l->view, l->node, entry.index) = entry.term;
+        }
+    }
+    return code == ERR_OK;
 }
 
 void damage_look(struct world *w, struct damage_view *v)
@@ -56,15 +65,18 @@ void damage_look(struct world *w, struct damage_view *v)
     *v = (struct damage_view){0};
     for (size_t i = 0; i < w->node_count; i++) {
         struct looking l = {v, i};
-        struct wal_visitor visitor = {.slot = see_slot, .entry = see_entry, .context = &l};
+        struct wal_visitor visitor = {.slot = see_slot, .context = &l};
+        struct wal_inspection *log = NULL;
         struct wal_report report;
         struct err e;
         CHECK(!w->nodes[i].up);
         (void)term_at(v, i, 1);
-        if (wal_inspect(fake_disk_io(w->nodes[i].disk), LOG_DIR, &visitor, &report, NULL, &e) !=
-            ERR_OK) {
+        if (wal_inspection_open(fake_disk_io(w->nodes[i].disk), LOG_DIR, &visitor, &report, &log,
+                                &e) != ERR_OK ||
+            !see_entries(&l, log)) {
             v->unknown[i] = true;
         }
+        wal_inspection_close(log);
     }
 }
 
