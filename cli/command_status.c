@@ -100,14 +100,15 @@ static uint64_t highest_commit(Tidemark__V1__NodeStatusResponse *const *nodes, s
     return highest;
 }
 
-struct log_sums {
+/* Of logs and parts. */
+struct damage_sums {
     uint64_t holes, found, filled, dropped, torn;
     const char *waiting;
 };
 
-static struct log_sums sum_logs(const Tidemark__V1__NodeStatusResponse *n)
+static struct damage_sums sum_damage(const Tidemark__V1__NodeStatusResponse *n)
 {
-    struct log_sums s = {.waiting = ""};
+    struct damage_sums s = {.waiting = ""};
     for (size_t i = 0; i < n->n_logs; i++) {
         const Tidemark__V1__LogStatus *log = n->logs[i];
         s.holes += log->holes;
@@ -116,6 +117,12 @@ static struct log_sums sum_logs(const Tidemark__V1__NodeStatusResponse *n)
         s.dropped += log->holes_dropped;
         s.torn += log->records_torn;
         s.waiting = text_or_empty(log->waiting)[0] == '\0' ? s.waiting : log->waiting;
+    }
+    if (n->damage != NULL) {
+        s.holes += n->damage->parts_waiting;
+        s.found += n->damage->parts_found;
+        s.filled += n->damage->parts_refilled;
+        s.dropped += n->damage->parts_dropped;
     }
     return s;
 }
@@ -127,13 +134,13 @@ static bool is_unreachable(const Tidemark__V1__NodeStatusResponse *n)
 
 static bool is_sound(const Tidemark__V1__NodeStatusResponse *n)
 {
-    return !is_unreachable(n) && n->healthy && sum_logs(n).holes == 0;
+    return !is_unreachable(n) && n->healthy && sum_damage(n).holes == 0;
 }
 
-/* "ok", or what was found in the logs and what became of it. */
-static const char *log_health(const Tidemark__V1__NodeStatusResponse *n, char *dst, size_t size)
+/* "ok", or what was found in logs and parts and what became of it. */
+static const char *disk_health(const Tidemark__V1__NodeStatusResponse *n, char *dst, size_t size)
 {
-    struct log_sums s = sum_logs(n);
+    struct damage_sums s = sum_damage(n);
     if (is_unreachable(n)) {
         (void)snprintf(dst, size, "?");
     } else if (s.found == 0 && s.holes == 0) {
@@ -179,10 +186,10 @@ static void put_node(struct record_writer *w, const Tidemark__V1__NodeStatusResp
     if (bad) {
         record_mark(w);
     }
-    record_str(w, log_health(n, health, sizeof health));
+    record_str(w, disk_health(n, health, sizeof health));
     record_str(w, self == NULL ? "" : text_or_empty(self->client_address));
     record_str(w, text_or_empty(n->version));
-    struct log_sums sums = sum_logs(n);
+    struct damage_sums sums = sum_damage(n);
     const char *own = text_or_empty(n->message);
     bool both = own[0] != '\0' && sums.waiting[0] != '\0' && strcmp(own, sums.waiting) != 0;
     (void)snprintf(message, sizeof message, "%s%s%s", own, both ? "; " : "",
@@ -410,6 +417,24 @@ static void put_json_checkpoint(struct json_writer *j, const Tidemark__V1__NodeS
     json_end(j);
 }
 
+static void put_json_damage(struct json_writer *j, const Tidemark__V1__DamageStatus *d)
+{
+    json_key(j, "damage");
+    if (d == NULL) { /* an older node */
+        json_null(j);
+        return;
+    }
+    json_begin_object(j);
+    json_put_uint(j, "parts_found", d->parts_found);
+    json_put_uint(j, "parts_refilled", d->parts_refilled);
+    json_put_uint(j, "parts_waiting", d->parts_waiting);
+    json_put_uint(j, "parts_dropped", d->parts_dropped);
+    json_put_uint(j, "scrubbed_bytes", d->scrubbed_bytes);
+    json_put_uint(j, "scrub_rounds_parts", d->scrub_rounds_parts);
+    json_put_uint(j, "scrub_rounds_logs", d->scrub_rounds_logs);
+    json_end(j);
+}
+
 static void put_json_node(struct json_writer *j, const Tidemark__V1__NodeStatusResponse *n,
                           uint64_t commit)
 {
@@ -441,6 +466,7 @@ static void put_json_node(struct json_writer *j, const Tidemark__V1__NodeStatusR
     json_put_uint(j, "reads", n->reads);
     json_put_str(j, "version", text_or_empty(n->version));
     put_json_checkpoint(j, n);
+    put_json_damage(j, n->damage);
     json_key(j, "logs");
     json_begin_array(j);
     for (size_t i = 0; i < n->n_logs; i++) {

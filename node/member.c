@@ -314,6 +314,7 @@ static void copy_options(struct member *m, const struct member_options *o)
     m->log_keep = o->log_keep != 0 ? o->log_keep : MEMBER_TRAILING_ENTRIES;
     m->part_size = o->part_size != 0 ? o->part_size : COMMAND_PART_SIZE_MAX;
     m->cache_size_max = o->cache_size_max != 0 ? o->cache_size_max : (size_t)MEMBER_CACHE_SIZE;
+    m->scrub_pause_ms = o->scrub_pause_ms != 0 ? o->scrub_pause_ms : MEMBER_SCRUB_PAUSE_MS;
     m->weaken = o->weaken;
     m->random = random_seeded(o->seed);
 }
@@ -533,6 +534,7 @@ void member_close(struct member *m)
     close_parts(m);
     member_install_close(m);
     member_refill_close(m);
+    member_scrub_close(m);
     member_checkpoint_close(m);
     tsdb_close(m->db);
     while (m->free_batches != NULL) {
@@ -598,6 +600,7 @@ void member_tick(struct member *m, uint64_t now_ms)
         member_install_tick(m);
         member_snapshot_tick(m);
         member_refill_tick(m);
+        member_scrub_tick(m);
         member_checkpoint_tick(m);
         member_manage_tick(m);
         member_level_tick(m);
@@ -643,6 +646,7 @@ uint64_t member_deadline_ms(const struct member *m)
     }
     at = earliest(at, member_found_deadline_ms(m));
     at = earliest(at, member_repair_deadline_ms(m));
+    at = earliest(at, member_scrub_deadline_ms(m));
     return at <= m->now_ms ? m->now_ms + 1 : at;
 }
 

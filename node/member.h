@@ -72,6 +72,7 @@ struct member_options {
     uint64_t log_keep;        /* entries kept below a checkpoint for slow followers; 0: 1,024 */
     size_t part_size;         /* of the pieces of a large write, and of an append; 0: 1 MiB */
     size_t cache_size_max;    /* applied entries kept in memory for followers; 0: 32 MiB */
+    uint64_t scrub_pause_ms;  /* from one round of the scrubber to the next, at least; 0: 10 s */
     uint64_t seed;            /* of election timeouts and random waits */
     unsigned weaken;          /* rules that a test takes out (member_weaken.h); 0 in production */
 };
@@ -193,8 +194,10 @@ void member_ask_status(struct member *m, uint64_t peer_id, struct member_request
 /* Damage found while running, since the start. */
 struct member_damage {
     uint64_t parts_found, parts_refilled;
-    uint64_t parts_waiting; /* for a node that has them */
-    uint64_t parts_dropped; /* no longer needed before they were refilled */
+    uint64_t parts_waiting;             /* for a node that has them */
+    uint64_t parts_dropped;             /* no longer needed before they were refilled */
+    uint64_t scrubbed;                  /* bytes of logs and parts read by the scrubber */
+    uint64_t rounds_parts, rounds_logs; /* times that it has read all of them */
 };
 
 struct member_status {

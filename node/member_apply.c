@@ -134,6 +134,7 @@ static void follow_settings(struct member *m)
     s->election_ms = (unsigned)settings_value(m->values, "raft.election_timeout");
     s->checkpoint_interval_ms = (uint64_t)settings_value(m->values, "ts.wal.checkpoint_interval");
     s->wal_size_max = (uint64_t)settings_value(m->values, "max_wal_size");
+    s->scrub_rate = (uint64_t)settings_value(m->values, "ts.scrub.rate");
     s->memory_size_max = (uint64_t)settings_value(m->values, "ts.mem_segment_size.max_limit");
     if (m->checkpoint_next_ms > m->now_ms + s->checkpoint_interval_ms) {
         m->checkpoint_next_ms = m->now_ms + s->checkpoint_interval_ms;

@@ -14,6 +14,7 @@
  *   member_checkpoint.c checkpoints and cutting the log
  *   member_snapshot.c  sending a checkpoint to a peer, and installing one
  *   member_refill.c    parts that are damaged, refilled from another node
+ *   member_scrub.c     reading logs and parts in the background, to find damage
  *   member_manage.c    membership changes
  *   member_lead.c      handing over the lead */
 #ifndef TIDEMARK_NODE_MEMBER_INTERNAL_H
@@ -45,6 +46,7 @@ enum {
     MEMBER_TRAILING_ENTRIES = 1024,  /* kept in the log below a checkpoint for slow followers */
     MEMBER_CACHE_SIZE = 32 << 20,    /* bytes of applied entries kept in memory for followers */
     MEMBER_GATE_MS = 1000,           /* how long a start waits for the voters' welcome */
+    MEMBER_SCRUB_PAUSE_MS = 10000,   /* small logs and parts are not read all the time */
     MEMBER_REFUSED_MS = 5000,        /* a refusal is news for so long; we dial again sooner */
 };
 
@@ -57,6 +59,7 @@ struct member_settings {
     uint64_t wal_size_max;    /* bytes of log after which a checkpoint is asked for */
     uint64_t memory_size_max; /* bytes of rows in memory; at half of it too */
     uint64_t writer_delay_ms; /* an answer without a sync gets one after this long */
+    uint64_t scrub_rate;      /* bytes per second; 0: off */
 };
 
 /* One entry that was proposed here: whom to answer, in command order. */
@@ -118,6 +121,7 @@ struct install;
 struct level_switch;
 struct manage;
 struct refill;
+struct scrub;
 struct settings;
 
 struct member {
@@ -137,6 +141,7 @@ struct member {
     uint64_t log_keep;
     size_t part_size; /* a larger write stands in parts of this size */
     size_t cache_size_max;
+    uint64_t scrub_pause_ms;
     unsigned weaken; /* member_weaken.h */
     struct random random;
 
@@ -247,6 +252,7 @@ struct member {
 
     /* damage found while running */
     struct refill *refill; /* NULL: no damaged part was ever seen */
+    struct scrub *scrub;   /* NULL: not begun yet */
     struct member_damage damage;
     struct checkpoint_job *checkpoint_waits; /* for parts that it can't read */
 
@@ -493,6 +499,14 @@ bool member_refill_answer(struct member *m, uint64_t peer_id,
                           const Tidemark__Peer__V1__FetchAnswer *answer);
 /* For people: which part is damaged and what is done about it; "": none. */
 void member_refill_message(const struct member *m, char *dst, size_t size);
+
+/* --- member_scrub.c --- */
+
+void member_scrub_tick(struct member *m);
+uint64_t member_scrub_deadline_ms(const struct member *m);
+void member_scrub_close(struct member *m);
+/* A RepairAnswer while no repair runs: entries for holes that the scrubber found. */
+void member_scrub_answer(struct member *m, struct bytes answer);
 
 /* --- member_manage.c --- */
 

@@ -322,6 +322,10 @@ void member_repair_tick(struct member *m)
 
 void member_repair_message(struct member *m, uint64_t peer_id, struct bytes answer)
 {
+    if (m->repair == NULL) {
+        member_scrub_answer(m, answer);
+        return;
+    }
     struct repair_event ev = {.type = REPAIR_MESSAGE, .id = peer_id, .message = answer};
     step_repair(m, &ev);
 }

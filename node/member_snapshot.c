@@ -14,7 +14,12 @@
 #include "node/member_internal.h"
 #include "proto/tidemark/peer/v1/peer.pb-c.h"
 
-enum { ASK_AGAIN_MS = 1000, TRANSFER_IDLE_MS = 2000, FILE_SIZE_MAX = 1 << 30 };
+enum {
+    ASK_AGAIN_MS = 1000,
+    TRANSFER_IDLE_MS = 2000,
+    FILE_SIZE_MAX = 1 << 30,
+    BAD_FILES_MAX = 2, /* then the giver's are damaged: it is told, and asked no more */
+};
 
 /* --- giving --- */
 
@@ -146,6 +151,7 @@ struct install {
     struct buf manifest;
     struct tsdb_install *files;
     struct tsdb_file file;
+    unsigned bad; /* files that came whole and did not have their hash */
     uint64_t offset;
     uint64_t bytes;
     uint64_t started_ms;
@@ -240,6 +246,22 @@ static void abandon(struct member *m, const char *why)
     }
 }
 
+/* The giver should look at its own copy. */
+static void tell_bad(struct member *m, const struct install *t)
+{
+    Tidemark__Peer__V1__FetchQuestion question;
+    tidemark__peer__v1__fetch_question__init(&question);
+    char name[TSDB_NAME_SIZE];
+    memcpy(name, t->file.name, sizeof name);
+    question.file = name;
+    question.bad = true;
+    Tidemark__Peer__V1__PeerMessage message;
+    tidemark__peer__v1__peer_message__init(&message);
+    message.body_case = TIDEMARK__PEER__V1__PEER_MESSAGE__BODY_FETCH_QUESTION;
+    message.fetch_question = &question;
+    member_send_message(m, t->peer, &message);
+}
+
 static struct install_job *new_job(struct member *m)
 {
     struct install_job *j = mem_zalloc(sizeof *j);
@@ -282,7 +304,7 @@ static void work_files(struct job *job)
     } else {
         j->code =
             tsdb_install_chunk(t->files, t->file.name, t->offset, buf_bytes(&j->data), &j->err);
-        if (j->code == ERR_CORRUPT) {
+        if (j->code == ERR_CORRUPT && t->bad++ < BAD_FILES_MAX) {
             j->code = ERR_OK; /* that file is fetched again from its start */
         }
     }
@@ -302,6 +324,9 @@ static void done_files(struct job *job)
     if (install_job_ended(j)) {
         struct install *t = m->install;
         if (j->code == ERR_CORRUPT || j->code == ERR_NOT_FOUND) {
+            if (t->bad > BAD_FILES_MAX) {
+                tell_bad(m, t);
+            }
             abandon(m, j->err.text);
         } else if (j->code != ERR_OK) {
             member_fail(m, "checkpoint from a peer: %s", j->err.text);

@@ -11,6 +11,9 @@
 
 enum { ASK_LIMIT_MS = 2000, STATM_SIZE_MAX = 256, PAGE_SIZE = 4096 };
 
+/* Of tidemark.v1.NodeStatusResponse and DamageStatus. */
+enum { FIELD_DAMAGE = 24, DAMAGE_WAITING = 3 };
+
 /* tidemark.v1.Role */
 enum role {
     ROLE_FOLLOWER = 1,
@@ -186,6 +189,19 @@ static void put_checkpoint(struct buf *out, const struct member_status *s)
     wire_end(out, mark);
 }
 
+static void put_damage(struct buf *out, const struct member_damage *d)
+{
+    size_t mark = wire_begin(out, FIELD_DAMAGE);
+    wire_put_uint(out, 1, d->parts_found);
+    wire_put_uint(out, 2, d->parts_refilled);
+    wire_put_uint(out, DAMAGE_WAITING, d->parts_waiting);
+    wire_put_uint(out, 4, d->parts_dropped);
+    wire_put_uint(out, 5, d->scrubbed);
+    wire_put_uint(out, 6, d->rounds_parts);
+    wire_put_uint(out, 7, d->rounds_logs);
+    wire_end(out, mark);
+}
+
 static const char *leader_name(const struct configuration *c, uint64_t leader, char *dst,
                                size_t size)
 {
@@ -234,6 +250,7 @@ static void put_node_status(const struct service *service, const struct log_figu
     wire_put_uint(out, 20, s.rows_written);
     wire_put_uint(out, 21, s.reads);
     put_checkpoint(out, &s);
+    put_damage(out, &s.damage);
 }
 
 /* --- the job that reads the figures, for whoever asks --- */
@@ -327,7 +344,7 @@ static bool is_healthy(struct bytes status)
 {
     enum { FIELD_HEALTHY = 17, FIELD_LOG = 11, FIELD_HOLES = 8 };
     bool healthy = false;
-    bool holes = false;
+    bool damaged = false;
     struct cursor c = cursor_of(status);
     struct wire_field f;
     while (wire_next(&c, &f)) {
@@ -337,11 +354,17 @@ static bool is_healthy(struct bytes status)
             struct cursor log = cursor_of(wire_bytes(&c, &f));
             struct wire_field g;
             while (wire_next(&log, &g)) {
-                holes |= g.number == FIELD_HOLES && wire_uint(&log, &g) > 0;
+                damaged |= g.number == FIELD_HOLES && wire_uint(&log, &g) > 0;
+            }
+        } else if (f.number == FIELD_DAMAGE) {
+            struct cursor damage = cursor_of(wire_bytes(&c, &f));
+            struct wire_field g;
+            while (wire_next(&damage, &g)) {
+                damaged |= g.number == DAMAGE_WAITING && wire_uint(&damage, &g) > 0;
             }
         }
     }
-    return healthy && !holes;
+    return healthy && !damaged;
 }
 
 static void put_unreachable(struct buf *out, const struct configuration *c, uint64_t id)

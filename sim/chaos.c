@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Faults, within what the cluster promises to survive:
  *   - crashes of any nodes at any time, with or without loss of unsynced writes
- *   - damage to the log of one node at a time, while the others are whole
+ *   - damage to the log of one node at a time, or, while it runs, to its log or a part,
+ *     while the others are whole
  *   - a wiped or rolled-back directory, one at a time, while the others are up
  *   - anything on the network */
 #include <inttypes.h>
@@ -12,6 +13,8 @@
 #include "base/mem.h"
 #include "sim/world.h"
 #include "testkit/fake_disk_damage.h"
+#include "wal/wal_inspect.h"
+#include "wal/wal_segment.h"
 
 enum { SEGMENT_HEADER_SIZE = 4096 };
 
@@ -93,11 +96,12 @@ static void step_clock(struct world *w)
 
 /* --- damage --- */
 
+/* Every node serves and has all that it ever held. */
 static bool others_are_well(const struct world *w, const struct node *except)
 {
     for (size_t i = 0; i < w->node_count; i++) {
         const struct node *n = &w->nodes[i];
-        if (!node_is_serving(n) || n->damaged || n->replaced ||
+        if (!node_is_serving(n) || n->damaged || n->hurt || n->replaced ||
             configuration_voters(member_configuration(n->member)) != w->node_count) {
             return false;
         }
@@ -179,6 +183,109 @@ static void damage_one(struct world *w)
         w->counts.damages++;
     }
     plan_restart(n);
+}
+
+/* --- damage while the node runs, found by its scrubber --- */
+
+struct slot_pick {
+    struct random *random;
+    const struct wal *wal;
+    uint64_t seen;
+    uint64_t lsn, segment;
+    uint32_t size;
+};
+
+/* Any entry that the log holds and has synced. */
+static bool pick_slot(void *context, const struct wal_view *view)
+{
+    struct slot_pick *p = context;
+    uint64_t term = 0;
+    bool held = wal_term_at(p->wal, view->index, &term) && term == view->term && view->size > 0;
+    if (held && view->lsn < wal_lsn_durable(p->wal) && random_below(p->random, ++p->seen) == 0) {
+        p->lsn = view->lsn;
+        p->segment = view->segment;
+        p->size = view->size;
+    }
+    return true;
+}
+
+static bool find_segment(struct node *n, uint64_t segment, char path[IO_PATH_MAX])
+{
+    struct io_name *names = NULL;
+    size_t count = 0;
+    bool found = false;
+    if (io_list(fake_disk_io(n->disk), "/data/raft", &names, &count, NULL) != ERR_OK) {
+        return false;
+    }
+    for (size_t i = 0; i < count && !found; i++) {
+        uint32_t timeline = 0;
+        uint64_t number = 0;
+        found = wal_segment_name_parse(WORLD_SEGMENT_SIZE, names[i].name, &timeline, &number) &&
+                number == segment && io_join(path, "/data/raft", names[i].name, NULL) == ERR_OK;
+    }
+    mem_free(names);
+    return found;
+}
+
+static bool hurt_log(struct node *n, char path[IO_PATH_MAX], uint64_t *offset)
+{
+    const struct wal_layout layout = {WORLD_SEGMENT_SIZE, 1};
+    struct slot_pick pick = {.random = &n->world->random,
+                             .wal = storage_wal(n->storage, STORAGE_RAFT)};
+    struct wal_visitor visitor = {.slot = pick_slot, .context = &pick};
+    struct wal_report report;
+    if (pick.wal == NULL ||
+        wal_inspect(fake_disk_io(n->disk), "/data/raft", &visitor, &report, NULL) != ERR_OK ||
+        pick.seen == 0 || !find_segment(n, pick.segment, path)) {
+        return false;
+    }
+    *offset = wal_lsn_offset(&layout, pick.lsn) +
+              random_below(&n->world->random, WAL_RECORD_HEADER_SIZE + pick.size);
+    return true;
+}
+
+static bool hurt_part(struct node *n, char path[IO_PATH_MAX], uint64_t *offset)
+{
+    struct io_name *names = NULL;
+    size_t count = 0;
+    uint64_t parts = 0;
+    if (io_list(fake_disk_io(n->disk), "/data/tsdb", &names, &count, NULL) != ERR_OK) {
+        return false;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (tsdb_name_is_valid(names[i].name) && names[i].name[0] == 'p' &&
+            random_below(&n->world->random, ++parts) == 0 &&
+            io_join(path, "/data/tsdb", names[i].name, NULL) != ERR_OK) {
+            parts = 0;
+            break;
+        }
+    }
+    mem_free(names);
+    if (parts > 0) {
+        *offset = random_below(&n->world->random, fake_disk_file_size(n->disk, path));
+    }
+    return parts > 0;
+}
+
+static void hurt_one(struct world *w)
+{
+    struct node *n = any_node(w);
+    char path[IO_PATH_MAX] = "";
+    uint64_t offset = 0;
+    if (!n->up || !others_are_well(w, n)) {
+        return;
+    }
+    bool log = random_chance(&w->random, 1, 2);
+    if (log ? !hurt_log(n, path, &offset) : !hurt_part(n, path, &offset)) {
+        return;
+    }
+    fake_disk_flip_bit(n->disk, path, offset, (unsigned)random_below(&w->random, 8));
+    world_say(w, "%s: damage in %s at %" PRIu64 " while it runs", n->name, path, offset);
+    struct member_damage d = member_status(n->member).damage;
+    n->hurt = true;
+    n->hurt_rounds_logs = d.rounds_logs;
+    n->hurt_rounds_parts = d.rounds_parts;
+    w->counts.hurts++;
 }
 
 /* An image can be told from the directory only if a start that came after it
@@ -290,9 +397,9 @@ struct fault {
 };
 
 static const struct fault faults[] = {
-    {12, crash_one},    {2, crash_all},   {8, crash_in_write}, {5, pause_one},  {5, slow_disk},
-    {2, step_clock},    {10, damage_one}, {3, wipe_one},       {4, take_image}, {6, partition},
-    {5, block_one_way}, {5, reset_link},  {16, heal_network},
+    {12, crash_one}, {2, crash_all},     {8, crash_in_write}, {5, pause_one},     {5, slow_disk},
+    {2, step_clock}, {10, damage_one},   {8, hurt_one},       {3, wipe_one},      {4, take_image},
+    {6, partition},  {5, block_one_way}, {5, reset_link},     {16, heal_network},
 };
 
 static void strike(struct world *w)

@@ -113,6 +113,17 @@ static void check_cut(struct node *n, const struct member_status *s)
     }
 }
 
+/* Its scrubber has read everything since it was hurt, and nothing is left to be repaired. */
+static bool is_read_anew(struct node *n, const struct member_status *s)
+{
+    enum { ROUNDS = 2 }; /* the first had begun before */
+    size_t holes = 0;
+    (void)wal_holes(storage_wal(n->storage, STORAGE_RAFT), &holes);
+    return s->damage.rounds_logs >= n->hurt_rounds_logs + ROUNDS &&
+           s->damage.rounds_parts >= n->hurt_rounds_parts + ROUNDS &&
+           s->damage.parts_waiting == 0 && holes == 0;
+}
+
 static void note_repaired(struct node *n, const struct member_status *s)
 {
     struct world *w = n->world;
@@ -122,6 +133,10 @@ static void note_repaired(struct node *n, const struct member_status *s)
     if (n->damaged && s->replica.leader != 0) {
         n->damaged = false;
         w->counts.repairs++;
+    }
+    if (n->hurt && is_read_anew(n, s)) {
+        n->hurt = false;
+        w->counts.hurts_repaired++;
     }
     const struct configuration *c = member_configuration(n->member);
     bool seated = configuration_is_voter(c, s->directory_id) &&
@@ -151,7 +166,7 @@ bool check_is_converged(struct world *w)
     uint64_t index = 0;
     for (size_t i = 0; i < w->node_count; i++) {
         struct node *n = &w->nodes[i];
-        if (!node_is_serving(n) || n->working[LANE_APPLY].first != NULL) {
+        if (!node_is_serving(n) || n->working[LANE_APPLY].first != NULL || n->hurt) {
             return false;
         }
         struct member_status s = member_status(n->member);

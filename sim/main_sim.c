@@ -24,6 +24,8 @@ static void add(struct world_counts *total, const struct world_counts *one)
     total->power_failures += one->power_failures;
     total->damages += one->damages;
     total->repairs += one->repairs;
+    total->hurts += one->hurts;
+    total->hurts_repaired += one->hurts_repaired;
     total->wipes += one->wipes;
     total->rollbacks += one->rollbacks;
     total->partitions += one->partitions;
@@ -36,11 +38,13 @@ static void print(const char *label, const struct world_counts *c)
 {
     (void)printf("%s: commits %" PRIu64 " acked %" PRIu64 " (large %" PRIu64 ") reads %" PRIu64
                  " unknown %" PRIu64 " elections %" PRIu64 " crashes %" PRIu64 " (power %" PRIu64
-                 ") damages %" PRIu64 " repaired %" PRIu64 " wipes %" PRIu64 " rollbacks %" PRIu64
-                 " partitions %" PRIu64 " checkpoints %" PRIu64 " fail-stops %" PRIu64 "\n",
+                 ") damages %" PRIu64 " repaired %" PRIu64 " (running %" PRIu64 " repaired %" PRIu64
+                 ") wipes %" PRIu64 " rollbacks %" PRIu64 " partitions %" PRIu64
+                 " checkpoints %" PRIu64 " fail-stops %" PRIu64 "\n",
                  label, c->commits, c->acked_writes, c->large_writes, c->acked_reads, c->unknown,
-                 c->elections, c->crashes, c->power_failures, c->damages, c->repairs, c->wipes,
-                 c->rollbacks, c->partitions, c->checkpoints, c->fail_stops);
+                 c->elections, c->crashes, c->power_failures, c->damages, c->repairs, c->hurts,
+                 c->hurts_repaired, c->wipes, c->rollbacks, c->partitions, c->checkpoints,
+                 c->fail_stops);
 }
 
 static uint64_t number_of(const char *text)

@@ -304,6 +304,7 @@ static void open_member(struct node *n)
         .wal_level = WAL_LEVEL_BYRL,
         .log_keep = w->log_keep,
         .part_size = w->part_size,
+        .scrub_pause_ms = 1000,
         .cache_size_max = w->cache_size,
         .seed = random_u64(&w->random),
         .weaken = w->weaken,
@@ -424,6 +425,8 @@ static void end_process(struct node *n)
         n->member = NULL;
     }
     n->hard = *storage_hard(n->storage);
+    n->hurt_rounds_logs = 0; /* the next process counts anew */
+    n->hurt_rounds_parts = 0;
     close_directory(n);
     memset(n->links, 0, sizeof n->links);
     memset(n->dial, 0, sizeof n->dial);
@@ -488,6 +491,7 @@ static void make_hard_state(struct node *n)
 void node_wipe(struct node *n)
 {
     CHECK(!n->up);
+    n->hurt = false;
     fake_disk_destroy(n->disk);
     n->disk = fake_disk_create(random_u64(&n->world->random));
     if ((n->world->weaken & WORLD_WEAKEN_WIPES) != 0) {
@@ -502,6 +506,7 @@ void node_wipe(struct node *n)
 void node_restore(struct node *n, const struct fake_disk_image *image)
 {
     CHECK(!n->up);
+    n->hurt = false;
     fake_disk_restore(n->disk, image);
     if ((n->world->weaken & WORLD_WEAKEN_ROLLBACKS) != 0) {
         forge_identity(n);

@@ -42,8 +42,8 @@ struct world;
 /* Totals over a run, printed so that a run that tested nothing is seen. */
 struct world_counts {
     uint64_t commits, acked_writes, acked_reads, unknown, crashes, power_failures, damages;
-    uint64_t large_writes, repairs, wipes, rollbacks, partitions, elections, checkpoints,
-        fail_stops;
+    uint64_t large_writes, repairs, hurts, hurts_repaired, wipes, rollbacks, partitions, elections,
+        checkpoints, fail_stops;
 };
 
 /* What one side of a link knows. */
@@ -81,18 +81,20 @@ struct node {
     bool dial[WORLD_NODES_MAX];
 
     /* faults */
-    uint64_t restart_us;           /* 0: not planned */
-    uint64_t resume_us;            /* of a pause */
-    uint64_t slow_until_us;        /* the disk is slow */
-    uint64_t applied_index;        /* as last seen */
-    uint64_t checkpoint_index;     /* highest that was durable here, before a wipe too: a leader
+    uint64_t restart_us;       /* 0: not planned */
+    uint64_t resume_us;        /* of a pause */
+    uint64_t slow_until_us;    /* the disk is slow */
+    uint64_t applied_index;    /* as last seen */
+    uint64_t checkpoint_index; /* highest that was durable here, before a wipe too: a leader
                                       can't know of the wipe */
-    struct hard_state hard;        /* when the process ended */
-    bool damaged;                  /* something of its log was broken and is not repaired yet */
-    bool replaced;                 /* wiped or rolled back, not a voter again yet */
-    struct fake_disk_image *image; /* an older state, to roll back to ... */
-    uint64_t image_counter;        /* ... its start */
-    uint64_t image_id;             /* ... and whose it is */
+    struct hard_state hard;    /* when the process ended */
+    bool damaged;              /* something of its log was broken and is not repaired yet */
+    bool hurt;                 /* while it ran, a log or a part was, and was not read since: */
+    uint64_t hurt_rounds_logs, hurt_rounds_parts; /* the rounds of its scrubber by then */
+    bool replaced;                                /* wiped or rolled back, not a voter again yet */
+    struct fake_disk_image *image;                /* an older state, to roll back to ... */
+    uint64_t image_counter;                       /* ... its start */
+    uint64_t image_id;                            /* ... and whose it is */
     struct configuration image_configuration;
 };
 

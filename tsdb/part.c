@@ -404,6 +404,20 @@ enum err_code part_read(struct part *p, size_t block, struct buf *scratch, struc
     return code;
 }
 
+enum err_code part_read_raw(struct part *p, uint64_t offset, void *dst, size_t size, struct err *e)
+{
+    const struct content *c = content_of(p);
+    CHECK(c != NULL);
+    CHECK(offset + size <= p->info.size);
+    file_forget(c->file, offset, size);
+    enum err_code code = file_read_exact(c->file, offset, dst, size, e);
+    if (code != ERR_OK) {
+        note_failure(p, code);
+        (void)err_wrap(e, "part %s", p->name);
+    }
+    return code;
+}
+
 static enum err_code verify_blocks(const struct content *c, struct err *e)
 {
     struct buf scratch = {0};

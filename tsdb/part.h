@@ -96,6 +96,9 @@ void part_find(const struct part *p, uint64_t series_id, size_t *first, size_t *
 /* Reads a block into 'scratch' and decodes it into 'rows'. ERR_CORRUPT names the file. */
 MUST_CHECK enum err_code part_read(struct part *p, size_t block, struct buf *scratch,
                                    struct rows *rows, struct err *e);
+/* Bytes of the file as the disk has them, whatever is cached. A failure is damage. */
+MUST_CHECK enum err_code part_read_raw(struct part *p, uint64_t offset, void *dst, size_t size,
+                                       struct err *e);
 /* Reads the whole file, checks its hash and every block. */
 MUST_CHECK enum err_code part_verify(struct part *p, struct err *e);
 

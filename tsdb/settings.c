@@ -92,6 +92,16 @@ static const struct setting table[] = {
      .unit = "rows",
      .scope = "cluster",
      .description = "Rows in one message of a scan's answer, at most."},
+    {.name = "ts.scrub.rate",
+     .type = SETTING_BYTES,
+     .min = 0,
+     .max = 1 * TIB,
+     .initial = "4MiB",
+     .unit = "bytes/s",
+     .scope = "cluster",
+     .description = "How fast each node reads its logs and parts in the background to find "
+                    "damage before it is needed; what it finds is repaired from the other nodes. "
+                    "0: not at all."},
     {.name = "ts.wal.checkpoint_interval",
      .type = SETTING_DURATION,
      .min = 1,

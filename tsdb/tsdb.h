@@ -257,6 +257,23 @@ struct tsdb_rescued {
 MUST_CHECK enum err_code tsdb_rescue(struct io *io, const char *from, const char *to,
                                      struct tsdb_rescued *out, struct err *e);
 
+/* --- reading all parts in the background, to find damage --- */
+
+struct tsdb_scrub; /* how far it is */
+
+struct tsdb_scrubbed {
+    size_t size;   /* bytes read */
+    bool damaged;  /* a part failed: see tsdb_damaged() */
+    bool all_read; /* the last part was read to its end; the next step begins anew */
+};
+
+/* 'start': any number, so that a node that starts often comes to all parts. */
+struct tsdb_scrub *tsdb_scrub_open(uint64_t start);
+void tsdb_scrub_close(struct tsdb_scrub *s); /* NULL is fine */
+/* Any one thread; the tsdb stays open meanwhile. Reads up to size_max bytes more, from
+ * the disk, and judges each part by the hash of its name. */
+struct tsdb_scrubbed tsdb_scrub_step(struct tsdb_scrub *s, struct tsdb *db, size_t size_max);
+
 /* Reads checkpoint files whole and checks every checksum (tidemark wal verify). */
 MUST_CHECK enum err_code tsdb_verify(struct io *io, const char *dir, uint64_t index,
                                      unsigned *parts, struct err *e);

@@ -222,8 +222,9 @@ MUST_CHECK enum err_code wal_repair(struct wal *w, const struct wal_entry *entry
  * (framed; counts only with its END); synced on return. Holes from there on are gone, and so is an unknown end. */
 MUST_CHECK enum err_code wal_replace(struct wal *w, const struct wal_entry *entries, size_t count,
                                      uint64_t commit, struct err *e);
-/* Checks up to size_max bytes of sealed segments from where the last call
- * stopped, round and round; a slot that fails becomes a hole. *scanned = bytes read. */
+/* Reads up to size_max bytes of what is synced from the disk, from where the last call
+ * stopped, round and round; a slot that fails becomes a hole. *scanned: bytes read,
+ * fewer than size_max when a round ended. */
 MUST_CHECK enum err_code wal_scrub(struct wal *w, size_t size_max, size_t *scanned, unsigned *found,
                                    struct err *e);
 

@@ -196,6 +196,22 @@ enum err_code wal_read(struct wal *w, uint64_t index, size_t count_max, size_t s
 
 /* --- scrub --- */
 
+/* The disk is to be read, not what the cache has of it. */
+static void forget_run(struct wal *w, const struct run *run)
+{
+    CHECK(run->size > 0);
+    CHECK(run->segment <= wal_set_last(&w->set));
+    struct file *file;
+    if (run->side) {
+        if (wal_directory_open_side(w, run->segment, false, &file, NULL) == ERR_OK) {
+            file_forget(file, run->offset, run->size);
+            file_close(file);
+        }
+    } else if (wal_set_file(&w->set, run->segment, &file, NULL) == ERR_OK) {
+        file_forget(file, run->offset, run->size);
+    }
+}
+
 /* Checks one run. How many slots were found bad. */
 static unsigned scrub_run(struct wal *w, const struct run *run)
 {
@@ -204,6 +220,7 @@ static unsigned scrub_run(struct wal *w, const struct run *run)
     CHECK(run->position + run->count <= w->table.count);
     buf_reset(&w->scratch);
     uint64_t base = wal_place_lsn(wal_table_place(&w->table, run->position));
+    forget_run(w, run);
     bool read = read_run(w, run, buf_extend(&w->scratch, run->size));
     unsigned found = 0;
     for (size_t i = 0; i < run->count; i++) {
@@ -220,14 +237,27 @@ static unsigned scrub_run(struct wal *w, const struct run *run)
     return found;
 }
 
-/* The current segment is still in the cache: reading it proves nothing. */
+/* What is not synced is nowhere but in the cache. */
 static bool scrubbable(const struct wal *w, size_t position)
 {
     CHECK(position < w->table.count);
     const struct wal_place *place = wal_table_place(&w->table, position);
     return wal_place_state(place) == WAL_PLACE_WHOLE &&
-           (wal_place_side(place) ||
-            wal_lsn_segment(&w->layout, wal_place_lsn(place)) < wal_set_last(&w->set));
+           (wal_place_side(place) || wal_place_lsn(place) < w->writer.lsn_durable);
+}
+
+static struct run plan_scrub(const struct wal *w, size_t position, size_t size_max)
+{
+    struct run run = plan(w, position, SIZE_MAX, size_max);
+    uint64_t base = wal_place_lsn(wal_table_place(&w->table, position));
+    size_t count = 1;
+    while (count < run.count && scrubbable(w, position + count)) {
+        count++;
+    }
+    const struct wal_place *last = wal_table_place(&w->table, position + count - 1);
+    run.size = (size_t)(wal_place_lsn(last) - base) + WAL_RECORD_HEADER_SIZE + last->size;
+    run.count = count;
+    return run;
 }
 
 enum err_code wal_scrub(struct wal *w, size_t size_max, size_t *scanned, unsigned *found,
@@ -247,12 +277,14 @@ enum err_code wal_scrub(struct wal *w, size_t size_max, size_t *scanned, unsigne
             position++;
             continue;
         }
-        struct run run = plan(w, position, SIZE_MAX, size_max - *scanned);
+        struct run run = plan_scrub(w, position, size_max - *scanned);
         *found += scrub_run(w, &run);
         *scanned += run.size;
         position += run.count;
     }
-    w->scrub_index =
-        position < w->table.count ? wal_table_index(&w->table, position) : 0; /* round and round */
+    uint64_t end =
+        *scanned < size_max ? 0 : w->table.last + 1; /* that a round ended is said once */
+    w->scrub_index = position < w->table.count ? wal_table_index(&w->table, position)
+                                               : end; /* round and round */
     return ERR_OK;
 }

@@ -71,6 +71,7 @@ static bool reads_back(struct wal *w, struct file *file, uint64_t offset, const 
 {
     CHECK(header != NULL);
     CHECK(payload.size <= wal_payload_max(w));
+    file_forget(file, offset, WAL_RECORD_HEADER_SIZE + payload.size); /* from the disk */
     buf_reset(&w->scratch);
     uint8_t *read = buf_extend(&w->scratch, WAL_RECORD_HEADER_SIZE + payload.size);
     return file_read_exact(file, offset, read, w->scratch.size, NULL) == ERR_OK &&

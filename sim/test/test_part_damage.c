@@ -12,6 +12,8 @@
 #include "testkit/fake_disk_damage.h"
 #include "testkit/test.h"
 #include "tsdb/part.h"
+#include "wal/wal_inspect.h"
+#include "wal/wal_segment.h"
 
 enum { SEEDS = TEST_SANITIZED ? 1 : 3, LIMIT_S = 30 };
 
@@ -218,4 +220,99 @@ TEST(part_damage, a_part_that_nobody_has_is_waited_for)
         }
     }
     end_scene(w);
+}
+
+/* --- what nobody reads is found by the scrubber --- */
+
+struct record_place {
+    const struct wal *wal;
+    uint64_t index; /* wanted */
+    uint64_t lsn;
+};
+
+static bool find_slot(void *context, const struct wal_view *view)
+{
+    struct record_place *s = context;
+    uint64_t term = 0;
+    if (view->index == s->index && view->size > 0 && wal_term_at(s->wal, view->index, &term) &&
+        term == view->term) {
+        s->lsn = view->lsn;
+    }
+    return true;
+}
+
+/* A bit of an entry in the log of a node that runs. */
+static void flip_entry(struct node *n, uint64_t index)
+{
+    struct io *io = fake_disk_io(n->disk);
+    struct record_place slot = {.wal = storage_wal(n->storage, STORAGE_RAFT), .index = index};
+    struct wal_visitor visitor = {.slot = find_slot, .context = &slot};
+    struct wal_report report;
+    struct io_name *names = NULL;
+    size_t count = 0;
+    struct err e;
+    REQUIRE_OK(wal_inspect(io, "/data/raft", &visitor, &report, &e));
+    REQUIRE(slot.lsn != 0);
+    REQUIRE_OK(io_list(io, "/data/raft", &names, &count, &e));
+    unsigned flipped = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t timeline = 0;
+        uint64_t number = 0;
+        char path[IO_PATH_MAX];
+        if (wal_segment_name_parse(WORLD_SEGMENT_SIZE, names[i].name, &timeline, &number) &&
+            number == slot.lsn / WORLD_SEGMENT_SIZE) {
+            REQUIRE_OK(io_join(path, "/data/raft", names[i].name, &e));
+            fake_disk_flip_bit(n->disk, path, slot.lsn % WORLD_SEGMENT_SIZE + 100, 2);
+            flipped++;
+        }
+    }
+    mem_free(names);
+    EXPECT_UINT(flipped, 1);
+}
+
+/* Without the entries in memory they come from another node; the node takes part
+ * all the time. */
+TEST(part_damage, slots_of_a_running_nodes_log_are_filled)
+{
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        for (int cached = 0; cached < 2; cached++) {
+            struct world_options options = {
+                .seed = seed, .calm = true, .cache_size = cached == 1 ? 0 : 1};
+            test_context("seed %" PRIu64 " cached %d", seed, cached);
+            struct world *w = world_create(&options);
+            world_run_for(w, 3 * WORLD_SECOND);
+            struct node *n = &w->nodes[seed % 3];
+            uint64_t incarnation = n->incarnation;
+            struct wal *wal = storage_wal(n->storage, STORAGE_RAFT);
+            uint64_t last = wal_index_durable(wal);
+            REQUIRE(last > wal_index_first(wal) + 30);
+            for (uint64_t i = 1; i <= 3; i++) {
+                flip_entry(n, last - 10 * i);
+            }
+            world_run_for(w, 4 * WORLD_SECOND);
+            size_t holes = 0;
+            (void)wal_holes(wal, &holes);
+            EXPECT_UINT(holes, 0);
+            struct wal_stats stats = wal_stats(wal);
+            EXPECT_UINT(stats.holes_found, 3);
+            EXPECT_UINT(stats.holes_filled, 3);
+            EXPECT_UINT(n->incarnation, incarnation);
+            end_scene(w);
+        }
+    }
+}
+
+TEST(part_damage, parts_that_nobody_reads_are_refilled)
+{
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        struct world *w = open_scene(seed);
+        struct node *n = &w->nodes[seed % 3];
+        EXPECT(flip_all(n, "part-", IN_BLOCK, 4) > 0);
+        world_run_for(w, 6 * WORLD_SECOND);
+        struct member_damage d = damage_of(n);
+        EXPECT(d.parts_refilled > 0);
+        EXPECT_UINT(d.parts_waiting, 0);
+        EXPECT_OK(read_state(n));
+        end_scene(w);
+    }
 }

@@ -2,6 +2,7 @@
 #include "wal/wal.h"
 
 #include "wal/test/wal_fixture.h"
+#include "wal/wal_inspect.h"
 
 enum { SIZE = 100 };
 
@@ -366,5 +367,107 @@ TEST(wal, a_damaged_payload_is_a_hole_and_is_repaired_in_place)
     REQUIRE_OK(fixture_kill_and_open(&f));
     EXPECT_UINT(f.report.records_damaged, 0);
     EXPECT(fixture_reads(&f, 5, 2, SIZE));
+    fixture_deinit(&f);
+}
+
+/* --- scrub --- */
+
+struct place {
+    uint64_t index;
+    uint64_t lsn, segment; /* of the record that holds it */
+};
+
+static bool find_place(void *context, const struct wal_view *view)
+{
+    struct place *p = context;
+    if (view->index == p->index && strcmp(view->kind, "command") == 0) {
+        p->lsn = view->lsn;
+        p->segment = view->segment;
+    }
+    return true;
+}
+
+/* A bit of its payload, on the disk. */
+static void flip_entry(struct fixture *f, uint64_t index)
+{
+    const struct wal_layout layout = {FIXTURE_SEGMENT_SIZE, 1};
+    struct place p = {.index = index};
+    struct wal_visitor visitor = {.slot = find_place, .context = &p};
+    struct wal_report report;
+    REQUIRE_OK(wal_inspect(f->options.io, "log", &visitor, &report, &f->err));
+    REQUIRE(p.lsn != 0);
+    fake_disk_flip_bit(f->disk, fixture_segment(p.segment), wal_lsn_offset(&layout, p.lsn) + 120,
+                       3);
+}
+
+/* One round in steps of 1,000 bytes; how many slots it found. */
+static unsigned scrub_round(struct fixture *f, uint64_t *read)
+{
+    enum { STEP = 1000, STEPS_MAX = 10000 };
+    unsigned all = 0;
+    *read = 0;
+    for (unsigned i = 0; i < STEPS_MAX; i++) {
+        size_t scanned = 0;
+        unsigned found = 0;
+        EXPECT_OK(wal_scrub(f->wal, STEP, &scanned, &found, &f->err));
+        all += found;
+        *read += scanned;
+        if (scanned < STEP) {
+            return all;
+        }
+    }
+    EXPECT(false);
+    return all;
+}
+
+/* In the segments that are full and in the one that is written to, up to what is
+ * synced; each bad slot is found once and can be filled while the log goes on. */
+TEST(wal, a_scrub_finds_damage_in_every_segment)
+{
+    struct fixture f;
+    open_raft(&f);
+    fixture_fill(&f, 1, 300, 1, 700);
+    uint64_t read = 0;
+    EXPECT_UINT(scrub_round(&f, &read), 0);
+    EXPECT(read >= UINT64_C(300) * 700);
+    static const uint64_t bad[] = {1, 150, 300};
+    for (size_t i = 0; i < 3; i++) {
+        flip_entry(&f, bad[i]);
+    }
+    EXPECT_UINT(scrub_round(&f, &read), 3);
+    EXPECT_UINT(scrub_round(&f, &read), 0);
+    for (size_t i = 0; i < 3; i++) {
+        const struct wal_hole *hole = wal_hole_at(f.wal, bad[i]);
+        REQUIRE(hole != NULL);
+        EXPECT(!hole->unknown);
+        EXPECT_UINT(hole->term, 1);
+        struct wal_entry entry = fixture_entry(&f, bad[i], 1, 700);
+        REQUIRE_OK(wal_repair(f.wal, &entry, &f.err));
+    }
+    fixture_fill(&f, 301, 310, 1, 700);
+    EXPECT_UINT(scrub_round(&f, &read), 0);
+    REQUIRE_OK(fixture_kill_and_open(&f));
+    EXPECT_UINT(f.report.records_damaged + f.report.records_unknown, 0);
+    for (uint64_t i = 1; i <= 310; i++) {
+        EXPECT(fixture_reads(&f, i, 1, 700));
+    }
+    fixture_deinit(&f);
+}
+
+/* What is not synced yet is in the cache alone. */
+TEST(wal, a_scrub_reads_what_is_synced)
+{
+    struct fixture f;
+    open_raft(&f);
+    fixture_fill(&f, 1, 10, 1, 700);
+    uint64_t synced = 0;
+    uint64_t read = 0;
+    EXPECT_UINT(scrub_round(&f, &synced), 0);
+    REQUIRE_OK(fixture_append(&f, 11, 1, 700));
+    EXPECT_UINT(scrub_round(&f, &read), 0);
+    EXPECT_UINT(read, synced);
+    REQUIRE_OK(wal_sync(f.wal, &f.err));
+    EXPECT_UINT(scrub_round(&f, &read), 0);
+    EXPECT(read > synced);
     fixture_deinit(&f);
 }
