@@ -124,6 +124,51 @@ static enum err_code fill_in_place(struct wal *w, const struct wal_hole *hole,
 
 /* --- side file --- */
 
+/* Opens the side file of a segment. '*end': where the next entry goes. */
+static enum err_code open_side(struct wal *w, uint64_t segment, struct file **file, uint64_t *end,
+                               struct err *e)
+{
+    CHECK(segment >= w->set.first && segment <= wal_set_last(&w->set));
+    CHECK(w->layout.log_key != 0);
+    enum err_code code = wal_directory_make_side(w, segment, e);
+    if (code == ERR_OK) {
+        code = wal_directory_open_side(w, segment, false, file, e);
+    }
+    if (code != ERR_OK || w->side_segment == segment) {
+        *end = w->side_end;
+        return code;
+    }
+    struct wal_side_list list = {0};
+    code = wal_side_load(*file, segment, w->layout.log_key, &list, end, e);
+    wal_side_list_deinit(&list);
+    if (code != ERR_OK) {
+        file_close(*file);
+    }
+    return code;
+}
+
+/* The side file of '*segment', or of the next one where 'size' bytes have room: what
+ * several missing segments held next to each other stands at the first of them. */
+static enum err_code open_side_with_room(struct wal *w, uint64_t size, uint64_t *segment,
+                                         struct file **file, struct err *e)
+{
+    CHECK(size > 0);
+    for (; *segment <= wal_set_last(&w->set); (*segment)++) {
+        uint64_t end;
+        enum err_code code = open_side(w, *segment, file, &end, e);
+        if (code != ERR_OK) {
+            return code;
+        }
+        w->side_segment = *segment;
+        w->side_end = end;
+        if (end + size <= w->layout.segment_size) {
+            return ERR_OK;
+        }
+        file_close(*file);
+    }
+    return err_set(e, ERR_FULL, "the side files of log %s are full", w->dir);
+}
+
 static enum err_code fill_beside(struct wal *w, const struct wal_hole *hole,
                                  const struct wal_entry *entry, struct wal_record *record,
                                  struct err *e)
@@ -135,46 +180,38 @@ static enum err_code fill_beside(struct wal *w, const struct wal_hole *hole,
         segment = wal_set_last(&w->set); /* nothing says where it stood */
     }
     struct file *file;
-    uint64_t end;
-    struct wal_side_list list = {0};
-    enum err_code code = wal_directory_make_side(w, segment, e);
-    if (code == ERR_OK) {
-        code = wal_directory_open_side(w, segment, false, &file, e);
-    }
+    uint64_t span = wal_record_span((uint32_t)entry->payload.size);
+    enum err_code code = open_side_with_room(w, span, &segment, &file, e);
     if (code != ERR_OK) {
         return code;
     }
-    code = wal_side_load(file, segment, w->layout.log_key, &list, &end, e);
-    wal_side_list_deinit(&list);
-    if (code == ERR_OK &&
-        end + wal_record_span((uint32_t)entry->payload.size) > w->layout.segment_size) {
-        code = err_set(e, ERR_FULL, "the side file of segment %" PRIu64 " is full", segment);
-    }
-    if (code == ERR_OK) {
-        *record = (struct wal_record){
-            .type = (enum wal_record_type)entry->type,
-            .log_key = w->layout.log_key,
-            .index = entry->index,
-            .term = entry->term,
-            .vgroups = entry->vgroups,
-            .commit = w->writer.commit,
-            .lsn_durable = w->writer.lsn_durable,
-            .frame = hole->lsn,
-            .lsn = wal_writer_lsn_end(&w->writer),
-        };
-        code = wal_side_append(file, end, record, entry->payload, e);
-    }
+    uint64_t at = w->side_end;
+    *record = (struct wal_record){
+        .type = (enum wal_record_type)entry->type,
+        .log_key = w->layout.log_key,
+        .index = entry->index,
+        .term = entry->term,
+        .vgroups = entry->vgroups,
+        .commit = w->writer.commit,
+        .lsn_durable = w->writer.lsn_durable,
+        .frame = hole->lsn,
+        .lsn = wal_writer_lsn_end(&w->writer),
+    };
+    code = wal_side_append(file, at, record, entry->payload, e);
     file_close(file);
-    if (code == ERR_OK) {
-        *wal_table_at(&w->table, entry->index) = (struct wal_place){
-            .packed = wal_place_pack(wal_lsn_of(&w->layout, segment, end), (unsigned)entry->type,
-                                     true, WAL_PLACE_WHOLE),
-            .term = entry->term,
-            .size = record->size,
-            .crc = record->payload_crc,
-        };
+    if (code != ERR_OK) {
+        w->side_segment = 0;
+        return code;
     }
-    return code;
+    w->side_end = at + span;
+    *wal_table_at(&w->table, entry->index) = (struct wal_place){
+        .packed = wal_place_pack(wal_lsn_of(&w->layout, segment, at), (unsigned)entry->type, true,
+                                 WAL_PLACE_WHOLE),
+        .term = entry->term,
+        .size = record->size,
+        .crc = record->payload_crc,
+    };
+    return ERR_OK;
 }
 
 enum err_code wal_repair(struct wal *w, const struct wal_entry *entry, struct err *e)

@@ -35,7 +35,9 @@ struct wal {
     struct wal_draft *drafts; /* reused from one append to the next */
     size_t drafts_capacity;
     struct buf scratch;
-    uint64_t scrub_index; /* where the next scrub begins */
+    uint64_t scrub_index;  /* where the next scrub begins */
+    uint64_t side_segment; /* whose side file a repair last added to; 0: none */
+    uint64_t side_end;     /* where the next entry of it goes */
 
     uint64_t appends;
     uint64_t holes_found;

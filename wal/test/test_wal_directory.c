@@ -14,18 +14,23 @@ static void open_new(void)
     REQUIRE_OK(fixture_open(&f));
 }
 
-/* A stopped log of three segments and the entries up to the returned index. */
-static uint64_t build(void)
+/* A stopped log of so many segments and the entries up to the returned index. */
+static uint64_t build_segments(uint64_t segments)
 {
     open_new();
     uint64_t last = 0;
-    while (f.extent.segment_last < 3) {
+    while (f.extent.segment_last < segments) {
         last++;
         fixture_fill(&f, last, last, 1, SIZE);
     }
     REQUIRE_OK(wal_close(f.wal, &f.err));
     f.wal = NULL;
     return last;
+}
+
+static uint64_t build(void)
+{
+    return build_segments(3);
 }
 
 static void write_file(const char *path, const void *data, size_t size)
@@ -324,5 +329,33 @@ TEST(wal_directory, a_side_file_goes_with_its_segment)
     EXPECT(!fake_disk_has(f.disk, "log/000000010000000000000002.side"));
     REQUIRE_OK(fixture_kill_and_open(&f));
     EXPECT_UINT(wal_index_last(f.wal), last);
+    fixture_deinit(&f);
+}
+
+/* All that they held stands at the first of them, which has one side file of one
+ * segment's size. */
+TEST(wal_directory, neighbouring_segments_that_are_missing_are_filled_beside)
+{
+    uint64_t last = build_segments(4);
+    fake_disk_remove(f.disk, fixture_segment(2));
+    fake_disk_remove(f.disk, fixture_segment(3));
+    REQUIRE_OK(fixture_open(&f));
+    size_t count;
+    unsigned filled = 0;
+    for (;;) {
+        const struct wal_hole *holes = wal_holes(f.wal, &count);
+        if (count == 0) {
+            break;
+        }
+        struct wal_entry entry = fixture_entry(&f, holes[0].index, 1, SIZE);
+        REQUIRE_OK(wal_repair(f.wal, &entry, &f.err));
+        filled++;
+    }
+    EXPECT(filled * SIZE > FIXTURE_SEGMENT_SIZE);
+    EXPECT(fake_disk_has(f.disk, "log/000000010000000000000003.side"));
+    REQUIRE_OK(fixture_kill_and_open(&f));
+    for (uint64_t i = 1; i <= last; i++) {
+        EXPECT(fixture_reads(&f, i, 1, SIZE));
+    }
     fixture_deinit(&f);
 }
