@@ -6,7 +6,8 @@
  * The checkers of the simulator look for anything lost or changed all the time.
  *
  *   TIDEMARK_ROUNDS=full   the published numbers of cases, else a tenth of them
- *   TIDEMARK_SEED=n        from that world on */
+ *   TIDEMARK_SEED=n        from that world on
+ *   TIDEMARK_TRACE=1       with the nodes' log lines */
 #ifndef TIDEMARK_SIM_TEST_DAMAGE_CASE_H
 #define TIDEMARK_SIM_TEST_DAMAGE_CASE_H
 
@@ -184,6 +185,7 @@ static inline bool play_case(struct world *w, const struct experiment *x, struct
 static inline struct world *open_world(uint64_t seed)
 {
     struct world *w = world_create(&(struct world_options){.seed = seed, .calm = true});
+    w->verbose = getenv("TIDEMARK_TRACE") != NULL;
     w->end_us = UINT64_MAX / 2; /* until world_run() the clients go on */
     world_run_for(w, 4 * WORLD_SECOND);
     CHECK(w->counts.acked_writes > 0);
