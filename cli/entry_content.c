@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "proto/command.h"
+#include "proto/packed.h"
 #include "proto/tidemark/v1/admin.pb-c.h"
 #include "proto/tidemark/v1/data.pb-c.h"
 
@@ -25,6 +26,7 @@ static const char *const kind_names[COMMAND_KIND_COUNT] = {
     [COMMAND_CLUSTER_FORMED] = "cluster_formed",
     [COMMAND_NODE_REMOVED] = "node_removed",
     [COMMAND_PART] = "part",
+    [COMMAND_PACKED] = "packed",
 };
 
 static const char SEPARATOR[] = ", ";
@@ -114,20 +116,31 @@ static void add_command(struct entry_content *c, const struct command *command)
     add(&c->commands, kind_names[command->kind]);
 }
 
+/* The last command that is read goes to *last. */
+static void read_commands(struct entry_content *c, struct bytes commands, struct command *last)
+{
+    struct cursor cursor = cursor_of(commands);
+    while (cursor.size > 0 && c->readable) {
+        c->readable = command_next(&cursor, last, NULL) == ERR_OK;
+        if (c->readable) {
+            add_command(c, last);
+            read_tables(c, last);
+        }
+    }
+}
+
 void entry_content_read(struct entry_content *c, struct bytes payload)
 {
-    struct cursor cursor = cursor_of(payload);
+    struct command last = {.kind = COMMAND_WRITE};
+    struct buf unpacked = {0};
     entry_content_clear(c);
     c->readable = true;
-    while (cursor.size > 0) {
-        struct command command;
-        if (command_next(&cursor, &command, NULL) != ERR_OK) {
-            c->readable = false;
-            return;
-        }
-        add_command(c, &command);
-        read_tables(c, &command);
+    read_commands(c, payload, &last);
+    if (c->readable && last.kind == COMMAND_PACKED) { /* it is alone: what it holds follows */
+        c->readable = packed_read(last.body, &unpacked, NULL) == ERR_OK;
+        read_commands(c, buf_bytes(&unpacked), &last);
     }
+    buf_deinit(&unpacked);
 }
 
 void entry_content_clear(struct entry_content *c)

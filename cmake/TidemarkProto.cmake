@@ -67,5 +67,5 @@ function(tidemark_proto_room)
     target_include_directories(tidemark_proto_generated SYSTEM PUBLIC
         "${TIDEMARK_GENERATED}" "${TIDEMARK_GENERATED_PROTO}")
     target_link_libraries(tidemark_proto_generated PUBLIC protobuf-c)
-    tidemark_room(NAME proto DEPS base LIBS tidemark_proto_generated)
+    tidemark_room(NAME proto DEPS base LIBS tidemark_proto_generated lz4 zstd)
 endfunction()

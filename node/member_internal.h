@@ -58,6 +58,7 @@ struct member_settings {
     uint64_t checkpoint_interval_ms;
     uint64_t wal_size_max;    /* bytes of log after which a checkpoint is asked for */
     uint64_t memory_size_max; /* bytes of rows in memory; at half of it too */
+    unsigned wal_compression; /* enum packed_method of the entries made here */
     uint64_t writer_delay_ms; /* an answer without a sync gets one after this long */
     uint64_t scrub_rate;      /* bytes per second; 0: off */
 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What settings say about how the logs write (wal_sync_method, wal_buffers), and
+/* What settings say about how the logs write (wal_sync_method, wal_buffers,
+ * wal_compression), and
  * the sync in the background of what was answered without one (wal_writer_delay). */
 #include "node/member_internal.h"
 #include "tsdb/settings.h"
@@ -52,6 +53,7 @@ void member_log_follow(struct member *m)
             {[STORAGE_RAFT] = method, [STORAGE_LOCAL] = synced ? method : by_call(method)},
         .buffer_size = (size_t)settings_value(m->values, "wal_buffers"),
     };
+    m->settings.wal_compression = (unsigned)settings_value(m->values, "wal_compression");
     m->settings.writer_delay_ms = (uint64_t)settings_value(m->values, "wal_writer_delay");
     const struct storage_log_settings *now = &m->log_settings;
     if (now->sync_method[STORAGE_RAFT] == next.sync_method[STORAGE_RAFT] &&

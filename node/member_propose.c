@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "node/member_internal.h"
+#include "proto/packed.h"
 
 /* Where a request waits; kept in member_request.phase. */
 enum phase { IDLE, GATHERED, PROPOSED, LISTED };
@@ -190,10 +191,33 @@ static bool is_large(const struct member *m, const struct command *command)
     return command->kind == COMMAND_WRITE && command->body.size > m->part_size;
 }
 
+/* The gathered commands as one compressed entry; NULL: they stay as they are. */
+static struct entry *pack_entry(const struct member *m)
+{
+    struct bytes all = buf_bytes(&m->gather);
+    CHECK(all.size > 0);
+    enum command_kind kind = (enum command_kind)all.data[0];
+    if (command_is_metadata(kind) || kind == COMMAND_CHECKPOINT) {
+        return NULL;
+    }
+    struct buf payload = {0};
+    struct entry *entry = NULL;
+    if (packed_put(&payload, (enum packed_method)m->settings.wal_compression, all) &&
+        payload.size <= COMMANDS_SIZE_MAX) {
+        entry = entry_new(ENTRY_COMMAND, 0, 0, buf_bytes(&payload));
+    }
+    buf_deinit(&payload);
+    return entry;
+}
+
 /* One, or the parts of a large write (safety.md G2). */
 static size_t make_entries(const struct member *m, struct entry *entries[COMMAND_PARTS_MAX])
 {
     struct bytes all = buf_bytes(&m->gather);
+    entries[0] = pack_entry(m);
+    if (entries[0] != NULL) {
+        return 1;
+    }
     if (!m->gathered_large) {
         entries[0] = entry_new(ENTRY_COMMAND, 0, 0, all);
         return 1;

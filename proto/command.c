@@ -63,5 +63,6 @@ enum err_code command_read_part(struct bytes body, struct command_part *out, str
 bool command_is_metadata(enum command_kind kind)
 {
     return kind != COMMAND_WRITE && kind != COMMAND_OPEN_SESSION && kind != COMMAND_CHECKPOINT &&
-           kind != COMMAND_PART; /* only writes are large */
+           kind != COMMAND_PART && /* only writes are large */
+           kind != COMMAND_PACKED; /* and metadata is not packed */
 }

@@ -13,7 +13,10 @@
  *   body of a PART:  place varint | count varint | piece of the command as above
  *
  * It takes effect where its last part stands. A leader proposes all parts in one
- * step; what comes between them, if the leader is lost, makes those before it void. */
+ * step; what comes between them, if the leader is lost, makes those before it void.
+ *
+ * Commands that are not metadata may stand compressed in one PACKED (packed.h), alone
+ * in its entry: a reader takes what it holds for the entry. */
 #ifndef TIDEMARK_PROTO_COMMAND_H
 #define TIDEMARK_PROTO_COMMAND_H
 
@@ -33,6 +36,7 @@ enum command_kind {
     COMMAND_CLUSTER_FORMED = 10, /* log.v1.ClusterFormed */
     COMMAND_NODE_REMOVED = 11,   /* log.v1.NodeRemoved */
     COMMAND_PART = 12,           /* a piece of a large one */
+    COMMAND_PACKED = 13,         /* others, compressed */
     COMMAND_KIND_COUNT
 };
 

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "proto/packed.h"
 #include "proto/wire.h"
 #include "tsdb/checkpoint.h"
 #include "tsdb/db.h"
@@ -258,6 +259,7 @@ static enum err_code apply_by_kind(struct run *r, struct err *e)
         return apply_nodes(r, e);
     case COMMAND_CHECKPOINT: /* see tsdb_apply() */
     case COMMAND_PART:       /* see apply_part() */
+    case COMMAND_PACKED:     /* see apply_packed() */
     case COMMAND_KIND_COUNT:
         break;
     }
@@ -291,13 +293,15 @@ static void apply_command(struct tsdb *db, const struct command *command,
 
 static bool stands_alone(enum command_kind kind)
 {
-    return kind == COMMAND_CHECKPOINT || kind == COMMAND_PART;
+    return kind == COMMAND_CHECKPOINT || kind == COMMAND_PART || kind == COMMAND_PACKED;
 }
 
 static enum err_code refuse_company(enum command_kind kind, struct err *e)
 {
     return err_set(e, ERR_CORRUPT, "a %s shares its log entry with others",
-                   kind == COMMAND_PART ? "part" : "checkpoint");
+                   kind == COMMAND_PART     ? "part"
+                   : kind == COMMAND_PACKED ? "packed command"
+                                            : "checkpoint");
 }
 
 /* The entry's first command. */
@@ -364,8 +368,9 @@ static enum err_code apply_part(struct tsdb *db, uint64_t index, uint64_t term, 
     return ERR_OK;
 }
 
+/* 'packed': the entry was, and can't hold what others look for in its first byte. */
 static enum err_code apply_commands(struct tsdb *db, uint64_t index, struct bytes entry,
-                                    struct tsdb_results *results, struct err *e)
+                                    bool packed, struct tsdb_results *results, struct err *e)
 {
     struct cursor c = cursor_of(entry);
     while (c.size > 0) {
@@ -374,12 +379,23 @@ static enum err_code apply_commands(struct tsdb *db, uint64_t index, struct byte
         if (code == ERR_OK && stands_alone(command.kind)) {
             code = refuse_company(command.kind, e);
         }
+        if (code == ERR_OK && packed && command_is_metadata(command.kind)) {
+            code = err_set(e, ERR_CORRUPT, "metadata is packed");
+        }
         if (code != ERR_OK) {
             return code;
         }
         apply_command(db, &command, add_result(results, command.kind, index));
     }
     return ERR_OK;
+}
+
+static enum err_code apply_packed(struct tsdb *db, uint64_t index, struct bytes body,
+                                  struct tsdb_results *results, struct err *e)
+{
+    enum err_code code = packed_read(body, &db->unpacked, e);
+    return code == ERR_OK ? apply_commands(db, index, buf_bytes(&db->unpacked), true, results, e)
+                          : code;
 }
 
 enum err_code tsdb_apply(struct tsdb *db, uint64_t index, uint64_t term, struct bytes entry,
@@ -397,8 +413,10 @@ enum err_code tsdb_apply(struct tsdb *db, uint64_t index, uint64_t term, struct 
     }
     if (code == ERR_OK && first.kind == COMMAND_PART) {
         code = apply_part(db, index, term, first.body, results, e);
+    } else if (code == ERR_OK && first.kind == COMMAND_PACKED) {
+        code = apply_packed(db, index, first.body, results, e);
     } else if (code == ERR_OK && !checkpoint) {
-        code = apply_commands(db, index, entry, results, e);
+        code = apply_commands(db, index, entry, false, results, e);
     }
     if (code != ERR_OK) {
         (void)err_wrap(e, "log entry %" PRIu64, index);
@@ -477,6 +495,7 @@ static enum err_code validate_in(struct tsdb *db, const struct version *v,
     case COMMAND_CLUSTER_FORMED:
     case COMMAND_NODE_REMOVED:
     case COMMAND_PART:
+    case COMMAND_PACKED:
     case COMMAND_KIND_COUNT:
         break;
     }

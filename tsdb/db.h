@@ -39,6 +39,7 @@ struct tsdb {
     atomic_bool frozen;
     struct write_batch batch;
     struct large_change large;
+    struct buf unpacked; /* commands of the entry that is applied, if they were packed */
 };
 
 /* The hash of what the state holds besides rows, series, catalog and settings. */

@@ -141,6 +141,15 @@ static const struct setting table[] = {
      .scope = "cluster",
      .description = "Records gathered into one write of a log, at most; a larger record is a "
                     "write of its own. How often it was full is in the status."},
+    {.name = "wal_compression",
+     .type = SETTING_ENUM,
+     .choices = "off|lz4|zstd",
+     .initial = "off",
+     .unit = "",
+     .scope = "cluster",
+     .description = "Writes are compressed in their log entry, once, by the node that accepts "
+                    "them; every node stores and sends them so. Any node reads every choice. What "
+                    "gets less than an eighth smaller stays as it is."},
     {.name = "wal_sync_method",
      .type = SETTING_ENUM,
      .choices = "fdatasync|fsync|open_datasync|open_sync",

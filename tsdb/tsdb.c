@@ -198,6 +198,7 @@ void tsdb_close(struct tsdb *db)
     buf_deinit(&db->configuration);
     write_batch_deinit(&db->batch);
     large_change_drop(&db->large);
+    buf_deinit(&db->unpacked);
     mem_free(db);
 }
 

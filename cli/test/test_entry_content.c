@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "proto/command.h"
+#include "proto/packed.h"
 #include "proto/tidemark/v1/admin.pb-c.h"
 #include "proto/tidemark/v1/data.pb-c.h"
 #include "testkit/test.h"
@@ -84,6 +85,30 @@ TEST(entry_content, a_part_says_which_it_is_and_names_no_table)
     EXPECT(is(&c.tables, ""));
     entry_content_deinit(&c);
     buf_deinit(&entry);
+}
+
+TEST(entry_content, packed_commands_are_named_as_if_they_were_not)
+{
+    char metrics[] = "metrics";
+    char cpu[] = "cpu";
+    struct buf commands = {0};
+    struct buf entry = {0};
+    struct entry_content c = {0};
+    for (int i = 0; i < 30; i++) {
+        put_write(&commands, metrics, cpu);
+    }
+    REQUIRE(packed_put(&entry, PACKED_ZSTD, buf_bytes(&commands)));
+    entry_content_read(&c, buf_bytes(&entry));
+    EXPECT(c.readable);
+    EXPECT(is(&c.commands, "packed, write"));
+    EXPECT(is(&c.tables, "metrics.cpu"));
+    entry.data[entry.size - 1] ^= 1;
+    entry.size--;
+    entry_content_read(&c, buf_bytes(&entry));
+    EXPECT(!c.readable);
+    entry_content_deinit(&c);
+    buf_deinit(&entry);
+    buf_deinit(&commands);
 }
 
 TEST(entry_content, what_is_no_command_is_not_readable)

@@ -112,6 +112,55 @@ TEST(member_log, a_sync_in_the_background_that_fails_stops_the_node)
     solo_close(&s);
 }
 
+/* Bytes of records that a write of many rows takes. */
+static uint64_t bytes_of_write(struct solo *s, int64_t time)
+{
+    struct wal *w = storage_wal(s->storage, STORAGE_LOCAL);
+    uint64_t before = wal_stats(w).bytes;
+    EXPECT_OK(solo_write_rows(s, time, SOLO_ROWS_MAX));
+    return wal_stats(w).bytes - before;
+}
+
+TEST(member_log, writes_are_compressed_once_and_read_back_by_a_node_of_any_setting)
+{
+    struct solo s;
+    solo_at_level(&s, 2);
+    uint64_t plain = bytes_of_write(&s, 1000);
+    REQUIRE_OK(solo_set(&s, "wal_compression", "lz4"));
+    uint64_t lz4 = bytes_of_write(&s, 2000);
+    REQUIRE_OK(solo_set(&s, "wal_compression", "zstd"));
+    uint64_t zstd = bytes_of_write(&s, 3000);
+    EXPECT(lz4 < plain);
+    EXPECT(zstd < plain);
+    REQUIRE_OK(solo_set(&s, "wal_compression", "off"));
+    EXPECT_UINT(bytes_of_write(&s, 4000), plain);
+    EXPECT_INT(solo_count(&s), 4 * SOLO_ROWS_MAX);
+    solo_crash(&s, false);
+    solo_start(&s);
+    solo_run(&s, 3000);
+    EXPECT_INT(solo_count(&s), 4 * SOLO_ROWS_MAX);
+    solo_close(&s);
+}
+
+/* A write that stands in parts for its size becomes one record if that is enough. */
+TEST(member_log, a_large_write_that_gets_small_is_one_record)
+{
+    struct solo s;
+    solo_open(&s, (struct solo_options){.wal_level = 2, .part_size = 300});
+    solo_run(&s, 1500);
+    REQUIRE_OK(solo_make_table(&s));
+    struct wal *w = storage_wal(s.storage, STORAGE_LOCAL);
+    uint64_t before = wal_stats(w).records;
+    EXPECT_OK(solo_write_rows(&s, 1000, SOLO_ROWS_MAX));
+    EXPECT(wal_stats(w).records - before > 1);
+    REQUIRE_OK(solo_set(&s, "wal_compression", "zstd"));
+    before = wal_stats(w).records;
+    EXPECT_OK(solo_write_rows(&s, 2000, SOLO_ROWS_MAX));
+    EXPECT_UINT(wal_stats(w).records - before, 1);
+    EXPECT_INT(solo_count(&s), 2 * SOLO_ROWS_MAX);
+    solo_close(&s);
+}
+
 TEST(member_log, until_settings_are_known_the_buffer_has_its_default_size)
 {
     size_t i = 0;

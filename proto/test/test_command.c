@@ -98,7 +98,7 @@ TEST(command, metadata_is_everything_but_rows_sessions_and_checkpoints)
 {
     for (int kind = 1; kind < COMMAND_KIND_COUNT; kind++) {
         bool data = kind == COMMAND_WRITE || kind == COMMAND_OPEN_SESSION ||
-                    kind == COMMAND_CHECKPOINT || kind == COMMAND_PART;
+                    kind == COMMAND_CHECKPOINT || kind == COMMAND_PART || kind == COMMAND_PACKED;
         EXPECT(command_is_metadata((enum command_kind)kind) == !data);
     }
 }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "proto/packed.h"
 #include "testkit/test.h"
 #include "tsdb/db.h"
 #include "tsdb/test/random_commands.h"
@@ -195,7 +196,7 @@ TEST(apply, refusals_are_results_and_are_told_in_words)
     EXPECT(tsdb_setting(f.db, "nothing") == NULL);
     static const uint8_t garbage[] = {0xff};
     for (int kind = COMMAND_WRITE; kind < COMMAND_KIND_COUNT; kind++) {
-        if (kind != COMMAND_CHECKPOINT && kind != COMMAND_PART) {
+        if (kind != COMMAND_CHECKPOINT && kind != COMMAND_PART && kind != COMMAND_PACKED) {
             EXPECT_ERR(apply_body(&f, (enum command_kind)kind, bytes_of(garbage, 1)), ERR_INVALID);
         }
     }
@@ -323,6 +324,64 @@ TEST(apply, several_commands_of_an_entry_are_answered_one_by_one)
     buf_deinit(&entry);
     buf_deinit(&good);
     buf_deinit(&bad);
+    fixture_close(&f);
+}
+
+/* 'count' times the same command, packed; or side by side. */
+static enum err_code apply_many(struct fixture *f, const struct command *command, size_t count,
+                                enum packed_method method)
+{
+    struct buf commands = {0};
+    struct buf entry = {0};
+    for (size_t i = 0; i < count; i++) {
+        command_put(&commands, command);
+    }
+    bool packed = packed_put(&entry, method, buf_bytes(&commands));
+    EXPECT(packed == (method != PACKED_OFF));
+    enum err_code code = apply_entry(f, buf_bytes(packed ? &entry : &commands));
+    buf_deinit(&commands);
+    buf_deinit(&entry);
+    return code;
+}
+
+TEST(apply, packed_commands_do_what_they_do_side_by_side)
+{
+    enum { COUNT = 20 };
+    struct hash128 plain = {0};
+    for (int method = PACKED_OFF; method <= PACKED_ZSTD; method++) {
+        struct fixture f = fixture_open(false);
+        struct buf rows = {0};
+        make_write_request(&rows, "m", "a", "1 1 - - -\n2 2 - - -");
+        struct command write = {.kind = COMMAND_WRITE, .body = buf_bytes(&rows)};
+        EXPECT_OK(apply_many(&f, &write, COUNT, (enum packed_method)method));
+        REQUIRE_UINT(f.results.count, COUNT);
+        for (size_t i = 0; i < COUNT; i++) {
+            EXPECT_INT(f.results.items[i].kind, COMMAND_WRITE);
+            EXPECT_UINT(f.results.items[i].rows, 2);
+        }
+        EXPECT_STR(scan_all(&f), "a,-,- 1 1 - - -\na,-,- 2 2 - - -\n");
+        plain = method == PACKED_OFF ? state_hash(&f) : plain;
+        EXPECT_SAME_HASH(state_hash(&f), plain);
+        buf_deinit(&rows);
+        fixture_close(&f);
+    }
+}
+
+/* Others look for them in the first byte of an entry, and would not find them. */
+TEST(apply, metadata_checkpoints_parts_and_packed_ones_are_never_packed)
+{
+    static const enum command_kind kinds[] = {COMMAND_SET_SETTING, COMMAND_CREATE_TABLE,
+                                              COMMAND_CHECKPOINT, COMMAND_PART, COMMAND_PACKED};
+    struct fixture f = fixture_open(false);
+    uint64_t index = f.index;
+    uint8_t body[64] = {0};
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        struct command command = {.kind = kinds[i], .body = bytes_of(body, sizeof body)};
+        EXPECT_ERR(apply_many(&f, &command, 20, PACKED_LZ4), ERR_CORRUPT);
+    }
+    EXPECT_ERR(apply_body(&f, COMMAND_PACKED, bytes_str("x")), ERR_CORRUPT);
+    EXPECT_CONTAINS(f.err.text, "packed");
+    EXPECT_UINT(tsdb_applied_index(f.db), index);
     fixture_close(&f);
 }
 
