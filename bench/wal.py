@@ -102,26 +102,25 @@ def held(node):
     return (sum(name[0] == "0" for name in os.listdir(wal)) - 1) * SEGMENT_SIZE * 7 // 8
 
 
-def fill(node, folder, size):
-    """Writes until the log holds 'size' bytes, all of them to be replayed."""
+def prepare(node):
+    """A table, and no checkpoint that could cut the log."""
     flags = [f"--column=v{i}:double" for i in range(COLUMNS)]
     for setting in ("ts.wal.checkpoint_interval=365d", "max_wal_size=16TiB",
                     "ts.mem_segment_size.max_limit=16TiB"):
         node.run("settings", "set", *setting.split("="))
     node.run("db", "create", "bench")
     node.run("table", "create", "bench.many", *flags, "--tag=host:string:primary")
-    number = 0
-    while held(node) < size:
-        message = batch(number)
-        h2load(folder, node.clients[0], WRITE, message, WRITES, 16)
-        number += 1
 
 
 def restart(report, programs, folder, size):
     node = Cluster(programs, folder, 1)
     try:
         node.start_all()
-        fill(node, folder, size)
+        prepare(node)
+        number = 0
+        while held(node) < size:  # all of it is to be replayed
+            h2load(folder, node.clients[0], WRITE, batch(number), WRITES, 16)
+            number += 1
         size = held(node)
         node.stop(0, signal.SIGKILL)
         begin = time.monotonic()
@@ -133,6 +132,45 @@ def restart(report, programs, folder, size):
         node.end()
 
 
+def log_of(node):
+    return next(log for log in node.nodes()["n1"]["logs"] if log["name"] == "local")
+
+
+def settings(report, programs, folder, rounds):
+    """What settings of the log make of a node at level flush, against their defaults."""
+    choices = {
+        "wal_compression": ("off", "lz4", "zstd"),
+        "wal_writer_delay": ("200ms", "10ms", "10s"),
+    }
+    place = os.path.join(folder, "settings")
+    os.mkdir(place)
+    node = Cluster(programs, place, 1)
+    try:
+        node.start_all()
+        prepare(node)
+        for name, values in choices.items():
+            rates, sizes = {v: [] for v in values}, {v: [] for v in values}
+            for _ in range(rounds):
+                for value in values:
+                    node.run("settings", "set", name, value)
+                    before = log_of(node)["bytes"]
+                    figures = h2load(place, node.clients[0], WRITE, batch(1), WRITES // 5, 16)
+                    rates[value].append(figures["rate"])
+                    sizes[value].append((log_of(node)["bytes"] - before) / (WRITES // 5))
+            node.run("settings", "set", name, values[0])
+            for value in values[1:]:
+                ratios = [a / b for a, b in zip(rates[value], rates[values[0]], strict=True)]
+                report.add(f"{name} {value}: batches of {ROWS} rows x {COLUMNS}", "1/s",
+                           statistics.median(rates[value]), statistics.median(rates[values[0]]),
+                           values[0], ratio=statistics.median(ratios))
+                if name == "wal_compression":
+                    report.add(f"{name} {value}: log of such a batch", "bytes",
+                               statistics.median(sizes[value]),
+                               statistics.median(sizes[values[0]]), values[0])
+    finally:
+        node.end()
+
+
 def main():
     arguments = sys.argv[2:]
     quick = "--quick" in arguments
@@ -140,6 +178,7 @@ def main():
     folder = tempfile.mkdtemp(prefix="tidemark-bench-")
     try:
         compare(report, loads(sys.argv[1], folder, quick))
+        settings(report, sys.argv[1], folder, ROUNDS_QUICK if quick else ROUNDS)
         restart(report, sys.argv[1], folder, 50_000_000 if quick else 1_000_000_000)
         report.end()
         return 0
