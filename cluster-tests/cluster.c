@@ -54,7 +54,7 @@ struct cluster {
     cluster_work *work; /* NULL: none */
     void *work_context;
     bool works;
-    unsigned tries; /* of cluster_try(), for their directories */
+    unsigned tries; /* of cluster_run() and cluster_try(), for their files */
 };
 
 /* --- open, close --- */
@@ -362,28 +362,37 @@ void cluster_fault(struct cluster *c, size_t node, const char *fault)
     }
 }
 
-int cluster_try(struct cluster *c, const char *const *flags, struct buf *output)
+int cluster_run(struct cluster *c, const char *const *argv, struct buf *output)
 {
-    struct arguments *a = new_arguments(c);
     char name[32];
     char path[IO_PATH_MAX];
     struct process p = {0};
     struct process_end end = {0};
     struct err e;
+    (void)snprintf(name, sizeof name, "run%u.out", c->tries++);
+    workdir_path(c->workdir, name, path);
+    REQUIRE_OK(process_start(&p, argv, path, &e));
+    enum err_code code = process_wait(&p, STOP_LIMIT_MS, &end, &e);
+    process_kill(&p);
+    REQUIRE_OK(code);
+    buf_reset(output);
+    REQUIRE_OK(io_read_file(io_posix(), path, OUTPUT_SIZE_MAX, output, &e));
+    buf_put_u8(output, 0);
+    return end.code;
+}
+
+int cluster_try(struct cluster *c, const char *const *flags, struct buf *output)
+{
+    struct arguments *a = new_arguments(c);
+    char name[32];
+    char path[IO_PATH_MAX];
     (void)snprintf(name, sizeof name, "try%u", c->tries++);
     workdir_path(c->workdir, name, path);
     put(a, "--data-dir=", path);
     put_all(a, flags);
-    (void)snprintf(name, sizeof name, "try%u.out", c->tries - 1);
-    workdir_path(c->workdir, name, path);
-    REQUIRE_OK(process_start(&p, a->list, path, &e));
-    enum err_code code = process_wait(&p, STOP_LIMIT_MS, &end, &e);
-    process_kill(&p);
-    REQUIRE_OK(code);
-    REQUIRE_OK(io_read_file(io_posix(), path, OUTPUT_SIZE_MAX, output, &e));
-    buf_put_u8(output, 0);
+    int code = cluster_run(c, a->list, output);
     mem_free(a);
-    return end.code;
+    return code;
 }
 
 /* --- turns --- */

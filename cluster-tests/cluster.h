@@ -71,6 +71,9 @@ bool cluster_said(struct cluster *c, size_t node, const char *text);
 /* What a run with these flags alone prints, and its exit code, in a directory of its own. */
 int cluster_try(struct cluster *c, const char *const *flags, struct buf *output);
 
+/* Any program: argv[0] is its path, NULL at the end. Waits; what it printed and its exit code. */
+int cluster_run(struct cluster *c, const char *const *argv, struct buf *output);
+
 /* --- waiting --- */
 
 /* Called at every turn of a wait. Returns whether it writes, or waits for an answer. */

@@ -61,6 +61,18 @@ static enum err_code local_extent_changed(void *context, const struct wal_extent
 
 /* --- logs --- */
 
+/* In a cluster the local WAL is a copy (safety.md D2), which is written again from the
+ * first loss on as the Raft log is applied again. Its index only rises, so with what
+ * stands behind a gap kept the gap would stay. */
+static enum wal_recovery_mode recovery_mode_of(const struct storage *s)
+{
+    const struct control *control = control_get(s->control);
+    enum wal_recovery_mode mode =
+        s->recovery_mode >= 0 ? (enum wal_recovery_mode)s->recovery_mode : control->recovery_mode;
+    bool copy = control_log(control) == CONTROL_LOG_RAFT;
+    return copy && mode == WAL_SKIP_ANY_CORRUPTED_RECORDS ? WAL_POINT_IN_TIME_RECOVERY : mode;
+}
+
 static enum err_code open_log(struct storage *s, enum storage_log which, bool fresh, struct err *e)
 {
     const struct control *control = control_get(s->control);
@@ -80,8 +92,7 @@ static enum err_code open_log(struct storage *s, enum storage_log which, bool fr
         .directory_id = hard->directory_id,
         .timeline = control->timeline,
         .segment_size = control->segment_size,
-        .recovery_mode = s->recovery_mode >= 0 ? (enum wal_recovery_mode)s->recovery_mode
-                                               : control->recovery_mode,
+        .recovery_mode = recovery_mode_of(s),
         .fresh = fresh,
         .extent = raft ? hard->raft_extent : control->local_extent,
         .recycle_segments_max = RECYCLE_SEGMENTS,

@@ -3,13 +3,14 @@
  * log asks the others for what it lost, and only then takes part. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cluster-tests/load.h"
 #include "cluster-tests/log_damage.h"
 #include "testkit/test.h"
 
-enum { ROUNDS = 50, ACKS = 150 };
+enum { ROUNDS = 50, ACKS = 150, INDEXES_MAX = 100000, FLIP_SIZE = 600 };
 
 static struct cluster *open_three(struct load **l)
 {
@@ -136,6 +137,93 @@ TEST(damage, the_same_entry_damaged_everywhere_is_waited_for)
     load_go(l);
     load_run(l, ACKS);
     load_check(l);
+    load_close(l);
+    cluster_close(c);
+}
+
+/* Indexes of the records in a node's local WAL that hold a write. */
+struct copies {
+    bool held[INDEXES_MAX];
+    size_t count;
+};
+
+static void look_at_copies(struct cluster *c, size_t node, struct copies *out)
+{
+    char dir[IO_PATH_MAX];
+    struct buf output = {0};
+    REQUIRE_OK(io_join(dir, cluster_data_dir(c, node), "wal", NULL));
+    const char *const argv[] = {TEST_PROGRAM_DIR "/tidemark",
+                                "wal",
+                                "dump",
+                                dir,
+                                "--format",
+                                "csv",
+                                "--type",
+                                "write",
+                                NULL};
+    memset(out, 0, sizeof *out);
+    EXPECT_INT(cluster_run(c, argv, &output), 0);
+    char *rest = NULL;
+    (void)strtok_r((char *)output.data, "\n", &rest); /* the names of the columns */
+    for (char *line = strtok_r(NULL, "\n", &rest); line != NULL;
+         line = strtok_r(NULL, "\n", &rest)) {
+        for (int column = 0; column < 4 && line != NULL; column++) {
+            line = strchr(line, ',');
+            line = line == NULL ? NULL : line + 1;
+        }
+        REQUIRE(line != NULL);
+        uint64_t index = strtoull(line, NULL, 10);
+        REQUIRE(index > 0 && index < INDEXES_MAX);
+        out->count += !out->held[index];
+        out->held[index] = true;
+    }
+    buf_deinit(&output);
+}
+
+/* At level sync every node keeps a copy of the rows; what its recovery mode dropped of
+ * it is there again when the node has caught up. */
+TEST(damage, a_local_copy_that_was_cut_short_is_filled_again)
+{
+    static const char *const modes[] = {"--recovery-mode=skip_any_corrupted_records",
+                                        "--recovery-mode=point_in_time_recovery"};
+    static struct copies before;
+    static struct copies after;
+    struct load *l = NULL;
+    struct cluster *c = open_three(&l);
+    struct err e;
+    load_run(l, ACKS);
+    (void)cluster_wait_healthy(c);
+    look_at_copies(c, 2, &before);
+    EXPECT_UINT(before.count, 0); /* level byrl: rows are in the Raft log alone */
+    REQUIRE_OK(node_setting_set(cluster_patient(c, 0), "ts.wal.checkpoint_interval", "1h", &e));
+    REQUIRE_OK(node_setting_set(cluster_patient(c, 0), "ts.wal.wal_level", "1", &e));
+    for (size_t m = 0; m < sizeof modes / sizeof modes[0]; m++) {
+        load_run(l, ACKS);
+        load_drain(l, CLUSTER_WAIT_MS);
+        (void)cluster_wait_healthy(c);
+        cluster_kill(c, 2);
+        look_at_copies(c, 2, &before);
+        EXPECT(before.count > 0);
+        struct log_place u;
+        log_place_find(c, 2, "wal", &u);
+        tree_flip(u.path, u.begin + (u.end - u.begin) / 2, FLIP_SIZE);
+        look_at_copies(c, 2, &after);
+        EXPECT(after.count < before.count);
+        cluster_start(c, 2, (const char *const[]){modes[m], NULL});
+        (void)cluster_wait_healthy(c);
+        EXPECT(cluster_said(c, 2, "wal recovery-mode-decided "));
+        cluster_kill(c, 2);
+        look_at_copies(c, 2, &after);
+        size_t lost = 0;
+        for (size_t i = 0; i < INDEXES_MAX; i++) {
+            lost += before.held[i] && !after.held[i];
+        }
+        EXPECT_UINT(lost, 0);
+        cluster_start(c, 2, NULL);
+        (void)cluster_wait_healthy(c);
+        load_check(l);
+        load_go(l);
+    }
     load_close(l);
     cluster_close(c);
 }

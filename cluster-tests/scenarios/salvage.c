@@ -12,9 +12,7 @@
 enum {
     WRITES = 40,
     ROWS = 5, /* of each write */
-    SEGMENT_SIZE_MAX = 64 * LIMIT_MIB,
-    OUTPUT_SIZE_MAX = LIMIT_MIB,
-    WAIT_MS = 20000
+    SEGMENT_SIZE_MAX = 64 * LIMIT_MIB
 };
 
 static void write_rows(struct cluster *c, uint64_t first, uint64_t count)
@@ -52,21 +50,9 @@ static uint64_t count_rows(struct cluster *c)
 /* Runs the command; its exit code and what it said. */
 static int salvage(struct cluster *c, const char *to, struct buf *output)
 {
-    const char *const list[] = {TEST_PROGRAM_DIR "/tidemarkd", "salvage", cluster_data_dir(c, 0),
+    const char *const argv[] = {TEST_PROGRAM_DIR "/tidemarkd", "salvage", cluster_data_dir(c, 0),
                                 to, NULL};
-    char path[IO_PATH_MAX];
-    struct process p = {0};
-    struct process_end end = {0};
-    struct err e;
-    workdir_path(cluster_workdir(c), "salvage.out", path);
-    REQUIRE_OK(process_start(&p, list, path, &e));
-    enum err_code code = process_wait(&p, WAIT_MS, &end, &e);
-    process_kill(&p);
-    REQUIRE_OK(code);
-    buf_reset(output);
-    REQUIRE_OK(io_read_file(io_posix(), path, OUTPUT_SIZE_MAX, output, &e));
-    buf_put_u8(output, 0);
-    return end.code;
+    return cluster_run(c, argv, output);
 }
 
 /* A few bytes in the middle of what the first segment of the Raft log holds. */
