@@ -162,6 +162,7 @@ struct open_job {
     struct job job;
     struct member *member;
     struct tsdb *db;
+    struct hash128 hash; /* of the manifest */
     enum err_code code;
     struct err err;
 };
@@ -178,6 +179,7 @@ static void work_open(struct job *job)
         .forget_sessions = is_weakened(m->weaken, WEAKEN_SESSIONS),
     };
     o->code = tsdb_open(&options, &o->db, &o->err);
+    o->hash = member_manifest_hash(m, options.checkpoint_index);
 }
 
 static void open_state(struct member *m);
@@ -213,6 +215,7 @@ static void done_open(struct job *job)
         }
     } else {
         m->db = o->db;
+        m->agree.manifest = o->hash;
         m->applied_index = tsdb_applied_index(m->db);
         m->applied_term = tsdb_applied_term(m->db);
     }
@@ -742,6 +745,9 @@ static void put_message(const struct member *m, char *dst, size_t size)
                    refused ? m->refused : "");
     if (dst[0] == '\0') {
         member_checkpoint_message(m, dst, size);
+    }
+    if (dst[0] == '\0') {
+        (void)snprintf(dst, size, "%s", m->agree.text);
     }
     if (dst[0] == '\0') {
         member_refill_message(m, dst, size);

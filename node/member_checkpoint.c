@@ -27,9 +27,10 @@ struct checkpoint_job {
     struct hard_state hard; /* as the lane left it: the new start */
     uint64_t keep[KEEP_CHECKPOINTS];
     size_t keep_count;
-    uint64_t time_ms; /* since 1970 */
-    bool spare;       /* leave damaged parts as they are */
-    unsigned tries;   /* that ended at a damaged part */
+    struct hash128 hash; /* of the manifest */
+    uint64_t time_ms;    /* since 1970 */
+    bool spare;          /* leave damaged parts as they are */
+    unsigned tries;      /* that ended at a damaged part */
     enum err_code code;
     struct err err;
 };
@@ -41,6 +42,9 @@ static void work_write(struct job *job)
         tsdb_checkpoint_spare(c->member->db);
     }
     c->code = tsdb_checkpoint_write(c->member->db, &c->made, &c->err);
+    if (c->code == ERR_OK) {
+        c->hash = member_manifest_hash(c->member, c->made.index);
+    }
     c->time_ms = (uint64_t)io_wall_us(storage_io(c->member->storage)) / 1000;
 }
 
@@ -159,7 +163,12 @@ static void done_finish(struct job *job)
     m->checkpoint_running = false;
     log_info(m->log, "node", "checkpoint", "index=%" PRIu64 " ms=%" PRIu64 " bytes=%" PRIu64,
              c->made.index, m->now_ms - m->checkpoint_started_ms, c->made.bytes_written);
+    struct hash128 hash = c->hash;
     mem_free(c);
+    member_agree_own(m, hash);
+    if (member_is_ending(m)) {
+        return; /* ours is not that of the others */
+    }
     tell_replica(m);
     if (member_is_ending(m)) {
         return;
@@ -270,7 +279,7 @@ uint64_t member_checkpoint_majority(const struct member *m)
         }
         held[count] = s->id == m->hard.directory_id ? m->control.checkpoint_index : 0;
         for (size_t k = 0; k < m->known_count; k++) {
-            if (m->known[k].id == s->id) {
+            if (m->known[k].id == s->id && !m->known[k].differs) {
                 held[count] = m->known[k].checkpoint_index;
             }
         }

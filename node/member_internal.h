@@ -14,6 +14,7 @@
  *   member_checkpoint.c checkpoints and cutting the log
  *   member_snapshot.c  sending a checkpoint to a peer, and installing one
  *   member_refill.c    parts that are damaged, refilled from another node
+ *   member_agree.c     whether all nodes made the same checkpoint
  *   member_scrub.c     reading logs and parts in the background, to find damage
  *   member_manage.c    membership changes
  *   member_lead.c      handing over the lead */
@@ -72,6 +73,16 @@ struct proposal {
     struct member_request *requests[]; /* NULL: cancelled */
 };
 
+/* Our newest checkpoint beside those of the others. */
+struct agreement {
+    struct hash128 manifest; /* 0: not known */
+    struct hash128 content;  /* 0: not read, nobody differs */
+    uint64_t content_index;  /* last one that was read */
+    bool content_out;
+    bool disputed;  /* others differ, and no majority has either */
+    char text[200]; /* for people; "": all agree */
+};
+
 /* Requests in a list of the member's (reads, forwards, checkpoints). */
 struct request_list {
     struct member_request *first;
@@ -111,6 +122,9 @@ struct peer {
     char client_address[LIMIT_ADDRESS_SIZE_MAX + 1];
     char peer_address[LIMIT_ADDRESS_SIZE_MAX + 1];
     char name[LIMIT_NAME_SIZE_MAX + 1];
+    struct hash128 checkpoint_hash;    /* of that checkpoint's manifest; 0: not known */
+    struct hash128 checkpoint_content; /* of what it says; 0: not known */
+    bool differs;          /* its checkpoint did from ours, when both were at one index last */
     uint64_t fetch_ms;     /* last time it fetched from our checkpoint */
     bool sending_snapshot; /* the replica was told that a transfer runs */
 };
@@ -254,6 +268,7 @@ struct member {
     /* damage found while running */
     struct refill *refill; /* NULL: no damaged part was ever seen */
     struct scrub *scrub;   /* NULL: not begun yet */
+    struct agreement agree;
     struct member_damage damage;
     struct checkpoint_job *checkpoint_waits; /* for parts that it can't read */
 
@@ -500,6 +515,15 @@ bool member_refill_answer(struct member *m, uint64_t peer_id,
                           const Tidemark__Peer__V1__FetchAnswer *answer);
 /* For people: which part is damaged and what is done about it; "": none. */
 void member_refill_message(const struct member *m, char *dst, size_t size);
+
+/* --- member_agree.c --- */
+
+/* Our newest checkpoint's manifest has this hash. */
+void member_agree_own(struct member *m, struct hash128 manifest);
+void member_agree_peer(struct member *m, struct peer *p,
+                       const Tidemark__Peer__V1__Progress *progress);
+/* On a lane: reads the manifest; 0: it can't be read. */
+struct hash128 member_manifest_hash(const struct member *m, uint64_t index);
 
 /* --- member_scrub.c --- */
 

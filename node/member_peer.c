@@ -417,6 +417,10 @@ void member_tell_progress(struct member *m)
     tidemark__peer__v1__progress__init(&progress);
     progress.checkpoint_index = m->control.checkpoint_index;
     progress.applied_index = m->applied_index;
+    progress.manifest_low = m->agree.manifest.low;
+    progress.manifest_high = m->agree.manifest.high;
+    progress.content_low = m->agree.content.low;
+    progress.content_high = m->agree.content.high;
     Tidemark__Peer__V1__PeerMessage message;
     tidemark__peer__v1__peer_message__init(&message);
     message.body_case = TIDEMARK__PEER__V1__PEER_MESSAGE__BODY_PROGRESS;
@@ -466,6 +470,7 @@ static void take_progress(struct member *m, uint64_t peer_id,
     if (p != NULL) {
         p->checkpoint_index = progress->checkpoint_index;
         p->applied_index = progress->applied_index;
+        member_agree_peer(m, p, progress);
     }
 }
 

@@ -110,7 +110,9 @@ void member_fetch_question(struct member *m, uint64_t peer_id,
     f->token = question->token;
     f->index = question->index;
     f->term = m->control.checkpoint_term;
-    if (!named && question->for_repair) {
+    if (!named && m->agree.disputed) { /* E4: nobody is refilled from it */
+        f->index = 0;
+    } else if (!named && question->for_repair) {
         f->index = m->control.checkpoint_index; /* that one or any later */
     }
     (void)snprintf(f->name, sizeof f->name, "%s", question->file);
@@ -167,6 +169,7 @@ struct install_job {
     struct control control;
     struct hard_state *hard; /* NULL: its term is high enough */
     struct log_map map;      /* after the swap */
+    struct hash128 hash;     /* of the new manifest */
     struct tsdb *db;
     enum err_code code;
     struct err err;
@@ -426,6 +429,7 @@ static void work_swap_state(struct job *job)
     tsdb_close(m->db);
     m->db = NULL;
     j->code = tsdb_open(&options, &j->db, &j->err);
+    j->hash = member_manifest_hash(m, options.checkpoint_index);
 }
 
 static void installed(struct member *m, const struct install *t)
@@ -459,6 +463,7 @@ static void done_swap_state(struct job *job)
         m->applied_term = tsdb_applied_term(m->db);
         if (go) {
             member_adopt_state(m);
+            member_agree_own(m, j->hash);
         }
     }
     if (go && j->code != ERR_OK) {

@@ -26,6 +26,7 @@ enum member_weaken {
     WEAKEN_FOUND = 1U << 14,       /* C6: damage that a read finds is logged, nothing else */
     WEAKEN_REFUSALS = 1U << 15,    /* D4: what apply refuses is a failure, as it was validated */
     WEAKEN_ERAS = 1U << 16,        /* F2: the control file does not name a new era */
+    WEAKEN_MAJORITY = 1U << 17,    /* E4: a node is refilled that differs from any other */
 };
 
 static inline bool is_weakened(unsigned weaken, enum member_weaken rule)

@@ -375,6 +375,7 @@ void node_start(struct node *n)
         cut_at_hole(n);
     }
     n->up = true;
+    n->diverted = false;
     n->stopped = false;
     n->incarnation++;
     n->applied_index = 0;

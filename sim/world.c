@@ -100,6 +100,7 @@ unsigned world_weaken_named(const char *name)
         {"sessions", WEAKEN_SESSIONS},
         {"checkpoints", WEAKEN_CHECKPOINTS},
         {"cuts", WEAKEN_CUTS},
+        {"majority", WEAKEN_MAJORITY},
         {"clean-stop", WEAKEN_CLEAN_STOP},
         {"answers", WORLD_WEAKEN_ANSWERS},
         {"hangs", WEAKEN_HANGS},

@@ -91,10 +91,11 @@ struct node {
     bool damaged;              /* something of its log was broken and is not repaired yet */
     bool hurt;                 /* while it ran, a log or a part was, and was not read since: */
     uint64_t hurt_rounds_logs, hurt_rounds_parts; /* the rounds of its scrubber by then */
-    bool replaced;                                /* wiped or rolled back, not a voter again yet */
-    struct fake_disk_image *image;                /* an older state, to roll back to ... */
-    uint64_t image_counter;                       /* ... its start */
-    uint64_t image_id;                            /* ... and whose it is */
+    bool diverted;                 /* its process began with another state than it had */
+    bool replaced;                 /* wiped or rolled back, not a voter again yet */
+    struct fake_disk_image *image; /* an older state, to roll back to ... */
+    uint64_t image_counter;        /* ... its start */
+    uint64_t image_id;             /* ... and whose it is */
     struct configuration image_configuration;
 };
 
@@ -126,6 +127,7 @@ struct world {
     uint64_t fault_end_us, end_us;
     bool verbose;
     bool calm;
+    bool diverges; /* a test makes a node whose checkpoints differ */
     size_t node_count;
     struct node nodes[WORLD_NODES_MAX];
     struct fake_net *net;
