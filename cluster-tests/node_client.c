@@ -95,6 +95,19 @@ static void read_log(struct cursor c, struct node_status *s)
     *(strcmp(name, "raft") == 0 ? &s->raft : &s->local) = log;
 }
 
+static void read_damage(struct cursor c, struct node_damage *d)
+{
+    uint64_t *const fields[] = {&d->parts_found,   &d->parts_refilled, &d->parts_waiting,
+                                &d->parts_dropped, &d->scrubbed,       &d->rounds_parts,
+                                &d->rounds_logs};
+    struct wire_field f;
+    while (wire_next(&c, &f)) {
+        if (f.number >= 1 && f.number <= sizeof fields / sizeof fields[0]) {
+            *fields[f.number - 1] = wire_uint(&c, &f);
+        }
+    }
+}
+
 static void read_self(struct cursor c, struct node_status *s)
 {
     struct wire_field f;
@@ -151,6 +164,8 @@ static bool read_status(struct bytes message, struct node_status *s)
             s->leader_id = wire_fixed64(&c, &f);
         } else if (f.number == 11) {
             read_log(cursor_of(wire_bytes(&c, &f)), s);
+        } else if (f.number == 24) {
+            read_damage(cursor_of(wire_bytes(&c, &f)), &s->damage);
         } else if (f.number == 12) {
             s->wal_level = wire_uint32(&c, &f);
         } else if (f.number == 16) {

@@ -25,6 +25,12 @@ struct node_log_status {
     char waiting[400];
 };
 
+/* Damage found while it runs. */
+struct node_damage {
+    uint64_t parts_found, parts_refilled, parts_waiting, parts_dropped;
+    uint64_t scrubbed, rounds_parts, rounds_logs;
+};
+
 struct node_status {
     uint64_t id;
     char name[LIMIT_NAME_SIZE_MAX + 1];
@@ -34,6 +40,7 @@ struct node_status {
     uint64_t term, leader_id;
     uint64_t commit_index, applied_index, last_index, checkpoint_index;
     struct node_log_status raft, local;
+    struct node_damage damage;
     uint32_t wal_level;
     char message[720];
     bool healthy;
