@@ -154,6 +154,7 @@ static void refuse_gathered(struct member *m, enum err_code code, const char *te
 /* Of one entry that was just proposed; with room for 'count' requests. */
 static struct proposal *add_proposal(struct member *m, const struct entry *entry, size_t count)
 {
+    CHECK(entry != NULL);
     struct proposal *p = mem_zalloc(sizeof *p + count * sizeof(struct member_request *));
     p->index = entry->index;
     p->term = entry->term;

@@ -442,7 +442,7 @@ static bool close_gap(const struct judge *j, struct verdict *out)
     }
     for (size_t i = 0; i < j->peer_count; i++) {
         const struct judge_peer *p = &j->peers[i];
-        if (p->source && p->said->snapshot_index > j->base) {
+        if (p->said != NULL && p->source && p->said->snapshot_index > j->base) {
             return set_snapshot(out, p);
         }
     }

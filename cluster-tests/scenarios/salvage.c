@@ -50,8 +50,8 @@ static uint64_t count_rows(struct cluster *c)
 /* Runs the command; its exit code and what it said. */
 static int salvage(struct cluster *c, const char *to, struct buf *output)
 {
-    const char *const argv[] = {TEST_PROGRAM_DIR "/tidemarkd", "salvage", cluster_data_dir(c, 0),
-                                to, NULL};
+    static const char program[] = TEST_PROGRAM_DIR "/tidemarkd";
+    const char *const argv[] = {program, "salvage", cluster_data_dir(c, 0), to, NULL};
     return cluster_run(c, argv, output);
 }
 
