@@ -231,6 +231,9 @@ static struct table *make_table(unsigned columns)
 {
     struct buf b = {0};
     buf_put_varint(&b, 1); /* id */
+    buf_put_varint(&b, 1); /* version */
+    buf_put_varint(&b, 1); /* made at */
+    buf_put_varint(&b, columns + 1);
     buf_put_varint(&b, 1);
     buf_put_str(&b, "d");
     buf_put_str(&b, "m");

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tidemark db create, drop, list; table create, drop, list, describe */
+/* tidemark db create, drop, list; table create, alter, drop, list, describe */
 #include <inttypes.h>
 #include <string.h>
 
@@ -14,6 +14,8 @@
 enum { TABLE_DATABASE = 1, TABLE_NAME, TABLE_COLUMNS, TABLE_TAGS, TABLE_PRECISION };
 enum { CREATE_DEFINITION = 1, CREATE_IF_NOT_EXISTS };
 enum { COLUMN_NAME = 1, COLUMN_TYPE, COLUMN_NOT_NULL };
+
+enum { ALTER_DATABASE = 1, ALTER_TABLE, ALTER_VERSION };
 
 static const char *text_or_empty(const char *text)
 {
@@ -166,6 +168,27 @@ static enum cli_exit run_table_create(struct cli *cli)
     return exit;
 }
 
+static enum cli_exit run_table_alter(struct cli *cli)
+{
+    struct cli_table name;
+    struct err e = {0};
+    struct buf message = {0};
+    enum err_code echo = ERR_OK;
+    enum err_code code = cli_table_name(cli_argument(cli, 0), &name, &e);
+    if (code == ERR_OK) {
+        wire_put_str(&message, ALTER_DATABASE, name.database);
+        wire_put_str(&message, ALTER_TABLE, name.table);
+        wire_put_uint(&message, ALTER_VERSION,
+                      flag_is_set(cli->flags, "version") ? flag_uint(cli->flags, "version") : 0);
+        code = table_put_change(&message, cli->flags, &echo, &e);
+    }
+    enum cli_exit exit = code != ERR_OK ? cli_usage(cli, "%s", e.text)
+                                        : change(cli, "/tidemark.v1.Admin/AlterTable",
+                                                 buf_bytes(&message), echo, "altered");
+    buf_deinit(&message);
+    return exit;
+}
+
 static enum cli_exit run_table_drop(struct cli *cli)
 {
     struct cli_table name;
@@ -269,11 +292,13 @@ static enum cli_exit run_table_describe(struct cli *cli)
         json_put_str(json, "table", name.table);
         json_put_str(json, "id", id);
         json_put_uint(json, "precision", precision);
+        json_put_uint(json, "version", lookup.table->version);
     }
     put_definition(w, lookup.table);
     record_close(w);
     if (cli->format == FORMAT_TABLE) {
-        cli_note(cli, "times have %u digits of a second", precision);
+        cli_note(cli, "version %" PRIu32 ", times have %u digits of a second",
+                 lookup.table->version, precision);
     }
     table_lookup_deinit(&lookup);
     return cli_done(cli);
@@ -312,6 +337,36 @@ static const struct flag_definition table_create_flags[] = {
     {.name = "if-not-exists", .type = FLAG_SWITCH, .help = "it is fine if it is there already"},
 };
 
+static const struct flag_definition table_alter_flags[] = {
+    {.name = "add-column",
+     .type = FLAG_TEXT,
+     .value_name = "NAME:TYPE",
+     .help = "one more column, null in the rows that are there"},
+    {.name = "add-tag",
+     .type = FLAG_TEXT,
+     .value_name = "NAME:TYPE[:primary]",
+     .help = "one more tag, null of the series that are there"},
+    {.name = "drop",
+     .type = FLAG_TEXT,
+     .value_name = "NAME",
+     .help = "remove a column, or a tag that is not primary, with its values"},
+    {.name = "rename",
+     .type = FLAG_TEXT,
+     .value_name = "NAME=NEW_NAME",
+     .help = "give a column or tag another name"},
+    {.name = "widen",
+     .type = FLAG_TEXT,
+     .value_name = "NAME:TYPE",
+     .help = "int16 to int32 or int64, int32 to int64, float32 to double (columns), a greater "
+             "size: string(200)"},
+    {.name = "version",
+     .type = FLAG_UINT,
+     .value_name = "N",
+     .min = 1,
+     .max = UINT32_MAX,
+     .help = "only if the table has this version (table describe shows it)"},
+};
+
 static const struct flag_definition table_drop_flags[] = {
     {.name = "yes", .type = FLAG_SWITCH, .help = "do not ask (only a terminal is asked)"},
 };
@@ -346,6 +401,15 @@ static const struct cli_command table_commands[] = {
      .flags = table_create_flags,
      .flag_count = sizeof table_create_flags / sizeof table_create_flags[0],
      .run = run_table_create},
+    {.path = "table alter",
+     .arguments = "DB.TABLE",
+     ONE_ARGUMENT,
+     .summary = "change a column or tag of a table",
+     .details = "  Examples:\n    tidemark table alter metrics.cpu --add-column idle:float32\n"
+                "    tidemark table alter metrics.cpu --widen count:int64\n",
+     .flags = table_alter_flags,
+     .flag_count = sizeof table_alter_flags / sizeof table_alter_flags[0],
+     .run = run_table_alter},
     {.path = "table drop",
      .arguments = "DB.TABLE",
      ONE_ARGUMENT,

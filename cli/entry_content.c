@@ -21,6 +21,7 @@ static const char *const kind_names[COMMAND_KIND_COUNT] = {
     [COMMAND_DROP_DATABASE] = "drop_database",
     [COMMAND_CREATE_TABLE] = "create_table",
     [COMMAND_DROP_TABLE] = "drop_table",
+    [COMMAND_ALTER_TABLE] = "alter_table",
     [COMMAND_CHECKPOINT] = "checkpoint",
     [COMMAND_NODE_START] = "node_start",
     [COMMAND_CLUSTER_FORMED] = "cluster_formed",
@@ -100,6 +101,13 @@ static void read_tables(struct entry_content *c, const struct command *command)
         if (drop != NULL) {
             add_table(c, drop->database, drop->table);
             tidemark__v1__drop_table_request__free_unpacked(drop, NULL);
+        }
+    } else if (command->kind == COMMAND_ALTER_TABLE) {
+        Tidemark__V1__AlterTableRequest *alter =
+            tidemark__v1__alter_table_request__unpack(NULL, size, data);
+        if (alter != NULL) {
+            add_table(c, alter->database, alter->table);
+            tidemark__v1__alter_table_request__free_unpacked(alter, NULL);
         }
     }
 }

@@ -13,6 +13,18 @@ enum { TABLE_COLUMNS = 3, TABLE_TAGS = 4 };
 enum { COLUMN_NAME = 1, COLUMN_TYPE, COLUMN_NOT_NULL, COLUMN_SIZE_MAX };
 enum { TAG_NAME = 1, TAG_TYPE, TAG_PRIMARY, TAG_NOT_NULL, TAG_SIZE_MAX };
 
+/* Of tidemark.v1.AlterTableRequest. */
+enum {
+    ALTER_ADD_COLUMN = 4,
+    ALTER_ADD_TAG,
+    ALTER_DROP,
+    ALTER_RENAME,
+    ALTER_RENAME_TO,
+    ALTER_WIDEN,
+    ALTER_WIDEN_TYPE,
+    ALTER_WIDEN_SIZE_MAX,
+};
+
 static enum err_code no_table(const struct cli_table *name,
                               const Tidemark__V1__ListTablesResponse *answer, struct err *e)
 {
@@ -123,23 +135,25 @@ static enum err_code read_parts(const char *text, const char *form, const char *
     return ERR_OK;
 }
 
-enum err_code table_put_column(struct buf *definition, const char *text, struct err *e)
+static enum err_code put_column(struct buf *out, uint32_t field, const char *text, struct err *e)
 {
     struct parts parts;
     enum err_code code = read_parts(text, "NAME:TYPE[:not_null]", "not_null", &parts, e);
     if (code != ERR_OK) {
         return code;
     }
-    size_t mark = wire_begin(definition, TABLE_COLUMNS);
-    wire_put_bytes(definition, COLUMN_NAME, parts.items[0]);
-    wire_put_uint(definition, COLUMN_TYPE, (uint64_t)parts.type);
-    wire_put_uint(definition, COLUMN_NOT_NULL, has_word(&parts, "not_null") ? 1 : 0);
-    wire_put_uint(definition, COLUMN_SIZE_MAX, parts.size_max);
-    wire_end(definition, mark);
+    size_t mark = wire_begin(out, field);
+    wire_put_bytes(out, COLUMN_NAME, parts.items[0]);
+    wire_put_uint(out, COLUMN_TYPE, (uint64_t)parts.type);
+    wire_put_uint(out, COLUMN_NOT_NULL, has_word(&parts, "not_null") ? 1 : 0);
+    wire_put_uint(out, COLUMN_SIZE_MAX, parts.size_max);
+    wire_end(out, mark);
     return ERR_OK;
 }
 
-enum err_code table_put_tag(struct buf *definition, const char *text, struct err *e)
+/* 'added': to a table with rows, where it can't be not null. */
+static enum err_code put_tag(struct buf *out, uint32_t field, const char *text, bool added,
+                             struct err *e)
 {
     struct parts parts;
     enum err_code code =
@@ -148,12 +162,98 @@ enum err_code table_put_tag(struct buf *definition, const char *text, struct err
         return code;
     }
     bool primary = has_word(&parts, "primary");
-    size_t mark = wire_begin(definition, TABLE_TAGS);
-    wire_put_bytes(definition, TAG_NAME, parts.items[0]);
-    wire_put_uint(definition, TAG_TYPE, (uint64_t)parts.type);
-    wire_put_uint(definition, TAG_PRIMARY, primary ? 1 : 0);
-    wire_put_uint(definition, TAG_NOT_NULL, primary && !has_word(&parts, "nullable") ? 1 : 0);
-    wire_put_uint(definition, TAG_SIZE_MAX, parts.size_max);
-    wire_end(definition, mark);
+    bool not_null = primary && !added && !has_word(&parts, "nullable");
+    size_t mark = wire_begin(out, field);
+    wire_put_bytes(out, TAG_NAME, parts.items[0]);
+    wire_put_uint(out, TAG_TYPE, (uint64_t)parts.type);
+    wire_put_uint(out, TAG_PRIMARY, primary ? 1 : 0);
+    wire_put_uint(out, TAG_NOT_NULL, not_null ? 1 : 0);
+    wire_put_uint(out, TAG_SIZE_MAX, parts.size_max);
+    wire_end(out, mark);
     return ERR_OK;
+}
+
+enum err_code table_put_column(struct buf *definition, const char *text, struct err *e)
+{
+    return put_column(definition, TABLE_COLUMNS, text, e);
+}
+
+enum err_code table_put_tag(struct buf *definition, const char *text, struct err *e)
+{
+    return put_tag(definition, TABLE_TAGS, text, false, e);
+}
+
+/* --- changes in flags --- */
+
+static enum err_code put_rename(struct buf *out, const char *text, struct err *e)
+{
+    size_t size = strcspn(text, "=");
+    if (size == 0 || text[size] == '\0' || text[size + 1] == '\0') {
+        return err_set(e, ERR_INVALID, "'%.100s' is not NAME=NEW_NAME", text);
+    }
+    wire_put_bytes(out, ALTER_RENAME, bytes_of(text, size));
+    wire_put_str(out, ALTER_RENAME_TO, text + size + 1);
+    return ERR_OK;
+}
+
+static enum err_code put_widen(struct buf *out, const char *text, struct err *e)
+{
+    struct parts parts;
+    enum err_code code = read_parts(text, "NAME:TYPE", "", &parts, e);
+    if (code != ERR_OK) {
+        return code;
+    }
+    wire_put_bytes(out, ALTER_WIDEN, parts.items[0]);
+    wire_put_uint(out, ALTER_WIDEN_TYPE, (uint64_t)parts.type);
+    wire_put_uint(out, ALTER_WIDEN_SIZE_MAX, parts.size_max);
+    return ERR_OK;
+}
+
+static enum err_code put_change(struct buf *out, uint32_t field, const char *text, struct err *e)
+{
+    switch (field) {
+    case ALTER_ADD_COLUMN:
+        return put_column(out, field, text, e);
+    case ALTER_ADD_TAG:
+        return put_tag(out, field, text, true, e);
+    case ALTER_RENAME:
+        return put_rename(out, text, e);
+    case ALTER_WIDEN:
+        return put_widen(out, text, e);
+    default:
+        wire_put_str(out, field, text);
+        return ERR_OK;
+    }
+}
+
+enum err_code table_put_change(struct buf *request, const struct flag_set *flags,
+                               enum err_code *echo, struct err *e)
+{
+    static const struct {
+        const char *flag;
+        uint32_t field;
+        enum err_code echo;
+    } changes[] = {
+        {"add-column", ALTER_ADD_COLUMN, ERR_EXISTS}, {"add-tag", ALTER_ADD_TAG, ERR_EXISTS},
+        {"drop", ALTER_DROP, ERR_NOT_FOUND},          {"rename", ALTER_RENAME, ERR_NOT_FOUND},
+        {"widen", ALTER_WIDEN, ERR_EXISTS},
+    };
+    size_t count = 0;
+    enum err_code code = ERR_OK;
+    for (size_t i = 0; i < sizeof changes / sizeof changes[0] && code == ERR_OK; i++) {
+        if (flag_text(flags, changes[i].flag) != NULL) {
+            count++;
+            *echo = changes[i].echo;
+            code = put_change(request, changes[i].field, flag_text(flags, changes[i].flag), e);
+            if (code != ERR_OK) {
+                (void)err_wrap(e, "--%s", changes[i].flag);
+            }
+        }
+    }
+    if (code == ERR_OK && count != 1) {
+        code =
+            err_set(e, ERR_INVALID,
+                    "one change at a time: --add-column, --add-tag, --drop, --rename or --widen");
+    }
+    return code;
 }

@@ -23,4 +23,9 @@ void table_lookup_deinit(struct table_lookup *l);
 MUST_CHECK enum err_code table_put_column(struct buf *definition, const char *text, struct err *e);
 MUST_CHECK enum err_code table_put_tag(struct buf *definition, const char *text, struct err *e);
 
+/* The one change that the flags of "table alter" ask for, appended to an AlterTableRequest.
+ * *echo: what the answer is where the change was made already. */
+MUST_CHECK enum err_code table_put_change(struct buf *request, const struct flag_set *flags,
+                                          enum err_code *echo, struct err *e);
+
 #endif

@@ -149,6 +149,11 @@ static void on_drop_table(struct grpc_call *grpc, struct bytes message, void *co
     change(grpc, message, context, COMMAND_DROP_TABLE);
 }
 
+static void on_alter_table(struct grpc_call *grpc, struct bytes message, void *context)
+{
+    change(grpc, message, context, COMMAND_ALTER_TABLE);
+}
+
 /* name = 1, id = 2, peer_address = 3 in all of the membership requests */
 struct member_fields {
     char name[LIMIT_NAME_SIZE_MAX + 1];
@@ -509,6 +514,7 @@ size_t service_admin_add(struct service *s, struct grpc_method *methods)
         {"/tidemark.v1.Admin/ListDatabases", on_list_databases},
         {"/tidemark.v1.Admin/CreateTable", on_create_table},
         {"/tidemark.v1.Admin/DropTable", on_drop_table},
+        {"/tidemark.v1.Admin/AlterTable", on_alter_table},
         {"/tidemark.v1.Admin/ListTables", on_list_tables},
         {"/tidemark.v1.Admin/AddNode", on_add_node},
         {"/tidemark.v1.Admin/PromoteNode", on_promote_node},

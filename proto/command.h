@@ -37,6 +37,7 @@ enum command_kind {
     COMMAND_NODE_REMOVED = 11,   /* log.v1.NodeRemoved */
     COMMAND_PART = 12,           /* a piece of a large one */
     COMMAND_PACKED = 13,         /* others, compressed */
+    COMMAND_ALTER_TABLE = 14,    /* tidemark.v1.AlterTableRequest */
     COMMAND_KIND_COUNT
 };
 

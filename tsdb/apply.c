@@ -200,6 +200,8 @@ static enum err_code change_catalog(struct catalog *c, const struct command *com
         return catalog_create_table(c, command->body, index, out, e);
     case COMMAND_DROP_TABLE:
         return catalog_drop_table(c, command->body, out, e);
+    case COMMAND_ALTER_TABLE:
+        return catalog_alter_table(c, command->body, out, e);
     default:
         PANIC("command kind %d changes no catalog", (int)command->kind);
     }
@@ -252,6 +254,7 @@ static enum err_code apply_by_kind(struct run *r, struct err *e)
     case COMMAND_DROP_DATABASE:
     case COMMAND_CREATE_TABLE:
     case COMMAND_DROP_TABLE:
+    case COMMAND_ALTER_TABLE:
         return apply_catalog(r, e);
     case COMMAND_NODE_START:
     case COMMAND_CLUSTER_FORMED:
@@ -486,6 +489,7 @@ static enum err_code validate_in(struct tsdb *db, const struct version *v,
     case COMMAND_DROP_DATABASE:
     case COMMAND_CREATE_TABLE:
     case COMMAND_DROP_TABLE:
+    case COMMAND_ALTER_TABLE:
         code = change_catalog(v->catalog, command, 1, &catalog, e);
         catalog_unref(catalog);
         return code;

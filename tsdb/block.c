@@ -321,8 +321,12 @@ static bool decode_column(const struct block_header *h, const struct block_colum
         set_all_null(to, h->row_count);
         return true;
     }
-    if (c->type != to->type || !decode_values(c, rows, to)) {
+    if (!value_can_widen(c->type, to->type) || !decode_values(c, rows, to)) {
         return false;
+    }
+    for (size_t i = 0; i < c->value_count && c->type == VALUE_FLOAT && to->type == VALUE_DOUBLE;
+         i++) {
+        to->words[i] = value_widen(c->type, to->type, to->words[i]);
     }
     if (c->nulls.size > 0) {
         spread(to, c, h->row_count);

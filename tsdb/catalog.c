@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/mem.h"
 #include "proto/wire.h"
+#include "tsdb/alteration.h"
 
 struct name {
     char text[LIMIT_NAME_SIZE_MAX + 1];
@@ -176,6 +177,13 @@ enum err_code catalog_find(const struct catalog *c, struct bytes database, struc
                    (const char *)table.data, (int)database.size, (const char *)database.data);
 }
 
+struct table *catalog_version(const struct catalog *c, const struct table *t)
+{
+    size_t place = 0;
+    bool found = find_table(c, bytes_str(t->database), bytes_str(t->name), &place);
+    return found && c->tables[place]->id == t->id ? c->tables[place] : NULL;
+}
+
 /* --- changes --- */
 
 /* Field 1 database, 2 table (or the flag, where there is no table), 2 flag. */
@@ -327,6 +335,14 @@ static size_t columns_of_all(const struct catalog *c)
     return count;
 }
 
+static enum err_code too_many_columns(size_t columns, struct err *e)
+{
+    return err_set(e, ERR_FULL,
+                   "all tables together would have %zu columns and tags, at most %d are "
+                   "allowed",
+                   columns, LIMIT_CATALOG_COLUMNS_MAX);
+}
+
 /* Whether 'table' may be added; *exists: one of that name is there. */
 static enum err_code check_new_table(const struct catalog *c, const struct table *table,
                                      size_t *place, bool *exists, struct err *e)
@@ -345,10 +361,7 @@ static enum err_code check_new_table(const struct catalog *c, const struct table
     }
     size_t columns = columns_of_all(c) + table->column_count + table->tag_count;
     if (columns > LIMIT_CATALOG_COLUMNS_MAX) {
-        return err_set(e, ERR_FULL,
-                       "all tables together would have %zu columns and tags, at most %d are "
-                       "allowed",
-                       columns, LIMIT_CATALOG_COLUMNS_MAX);
+        return too_many_columns(columns, e);
     }
     return ERR_OK;
 }
@@ -420,6 +433,39 @@ enum err_code catalog_drop_table(struct catalog *c, struct bytes request, struct
     CHECK(found);
     *out = copy(c);
     remove_table(*out, place);
+    check_invariants(*out);
+    return ERR_OK;
+}
+
+enum err_code catalog_alter_table(struct catalog *c, struct bytes request, struct catalog **out,
+                                  struct err *e)
+{
+    *out = NULL;
+    struct request r;
+    struct table *table = NULL;
+    struct table *altered = NULL;
+    enum err_code code = read_request(request, true, &r, e);
+    if (code == ERR_OK) {
+        code = catalog_find(c, r.database, r.table, &table, e);
+    }
+    if (code == ERR_OK) {
+        code = alteration_make(table, request, &altered, e);
+    }
+    if (code != ERR_OK) {
+        return code;
+    }
+    size_t before = table->column_count + table->tag_count;
+    size_t columns = columns_of_all(c) - before + altered->column_count + altered->tag_count;
+    if (columns > LIMIT_CATALOG_COLUMNS_MAX) {
+        table_unref(altered);
+        return too_many_columns(columns, e);
+    }
+    size_t place = 0;
+    bool found = find_table(c, r.database, r.table, &place);
+    CHECK(found);
+    *out = copy(c);
+    table_unref((*out)->tables[place]);
+    (*out)->tables[place] = altered;
     check_invariants(*out);
     return ERR_OK;
 }

@@ -30,6 +30,8 @@ size_t catalog_database_count(const struct catalog *c);
 const char *catalog_database(const struct catalog *c, size_t i); /* sorted */
 bool catalog_has_database(const struct catalog *c, struct bytes name);
 size_t catalog_table_count(const struct catalog *c);
+/* The version in this catalog of a table in another; NULL: the table is gone. */
+struct table *catalog_version(const struct catalog *c, const struct table *t);
 struct table *catalog_table(const struct catalog *c, size_t i); /* by database and name */
 /* ERR_NOT_FOUND names the database or the table. Borrowed from the catalog. */
 MUST_CHECK enum err_code catalog_find(const struct catalog *c, struct bytes database,
@@ -48,6 +50,9 @@ MUST_CHECK enum err_code catalog_create_table(struct catalog *c, struct bytes re
                                               uint64_t index, struct catalog **out, struct err *e);
 MUST_CHECK enum err_code catalog_drop_table(struct catalog *c, struct bytes request,
                                             struct catalog **out, struct err *e);
+/* One more version of a table (alteration.h). */
+MUST_CHECK enum err_code catalog_alter_table(struct catalog *c, struct bytes request,
+                                             struct catalog **out, struct err *e);
 
 /* --- answers and files --- */
 

@@ -115,7 +115,8 @@ void checkpoint_drop(struct tsdb *db)
 
 /* One series that may have rows to write. */
 struct item {
-    struct series *series;
+    const struct series *series;
+    const struct table *table;          /* its version at the index of the checkpoint */
     const struct memory_series *memory; /* NULL: none */
 };
 
@@ -143,17 +144,11 @@ static int compare_items(const void *a, const void *b)
     return x->series->id < y->series->id ? -1 : x->series->id > y->series->id;
 }
 
-static void add_item(struct flush *x, struct series *series, const struct memory_series *memory)
+static void add_item(struct flush *x, const struct series *series, const struct table *table,
+                     const struct memory_series *memory)
 {
     x->items = mem_grow(x->items, &x->capacity, x->count + 1, sizeof *x->items);
-    x->items[x->count++] = (struct item){series, memory};
-}
-
-static bool is_alive(const struct catalog *c, const struct table *t)
-{
-    struct table *found = NULL;
-    enum err_code code = catalog_find(c, bytes_str(t->database), bytes_str(t->name), &found, NULL);
-    return code == ERR_OK && found->id == t->id;
+    x->items[x->count++] = (struct item){series, table, memory};
 }
 
 /* With parts to merge, any series may have rows; else those in memory have. Rows
@@ -165,18 +160,20 @@ static void list_items(struct flush *x)
     const struct memtable *memory = f->version->frozen->tables[x->vgroup];
     if (f->merge_counts[x->vgroup] == 0) {
         for (struct memory_series *s = memtable_first(memory); s != NULL; s = s->next) {
-            if (is_alive(catalog, s->table)) {
-                add_item(x, s->series, s);
+            const struct table *t = catalog_version(catalog, s->table);
+            if (t != NULL) {
+                add_item(x, s->series, t, s);
             }
         }
     }
     for (size_t i = 0; f->merge_counts[x->vgroup] > 0 && i < catalog_table_count(catalog); i++) {
-        const struct series_set *set = catalog_table(catalog, i)->series;
+        const struct table *t = catalog_table(catalog, i);
+        const struct series_set *set = t->series;
         size_t count = series_set_count(set);
         for (size_t j = 0; j < count; j++) {
             struct series *s = series_set_at(set, j);
             if (s->vgroup == x->vgroup && s->index_created <= f->index) {
-                add_item(x, s, memtable_find(memory, s));
+                add_item(x, s, t, memtable_find(memory, s));
             }
         }
     }
@@ -243,7 +240,7 @@ static enum err_code write_blocks(struct flush *x, uint64_t series_id, bool done
 static enum err_code write_series(struct flush *x, const struct item *item, struct err *e)
 {
     const struct freeze *f = x->freeze;
-    enter_table(x, item->series->table);
+    enter_table(x, item->table);
     row_merge_begin(x->merge);
     if (item->memory != NULL) {
         row_merge_add_memory(x->merge, item->memory, f->index);

@@ -134,10 +134,20 @@ void memory_source_init(struct memory_source *s, const struct memory_series *ser
 
 /* --- copying rows out --- */
 
-static void put_value(struct rows *rows, struct rows_column *column, const struct memory_chunk *c,
-                      size_t from, size_t to)
+/* Where a column stands in the chunk's version of the table. SIZE_MAX: nowhere. */
+static size_t place_in(const struct memory_chunk *c, const struct rows *rows,
+                       const struct rows_column *column)
 {
-    if (column->place >= c->table->column_count || memory_chunk_is_null(c, column->place, from)) {
+    return c->table == rows->table
+               ? column->place
+               : table_place_of_id(c->table, rows->table->columns[column->place].id);
+}
+
+/* 'place': in the chunk. */
+static void put_value(struct rows *rows, struct rows_column *column, const struct memory_chunk *c,
+                      size_t place, size_t from, size_t to)
+{
+    if (place == SIZE_MAX || memory_chunk_is_null(c, place, from)) {
         column->words[to] = 0;
         column->nulls[to] = 1;
         column->any_null = true;
@@ -145,15 +155,17 @@ static void put_value(struct rows *rows, struct rows_column *column, const struc
     }
     column->nulls[to] = 0;
     column->words[to] = value_is_long(column->type)
-                            ? rows_put_string(rows, memory_chunk_string(c, column->place, from))
-                            : memory_chunk_word(c, column->place, from);
+                            ? rows_put_string(rows, memory_chunk_string(c, place, from))
+                            : value_widen(c->table->columns[place].type, column->type,
+                                          memory_chunk_word(c, place, from));
 }
 
 static void put_row(struct rows *rows, const struct memory_chunk *c, size_t row)
 {
     rows->times[rows->count] = memory_chunk_times(c)[row];
     for (size_t i = 0; i < rows->column_count; i++) {
-        put_value(rows, &rows->columns[i], c, row, rows->count);
+        struct rows_column *column = &rows->columns[i];
+        put_value(rows, column, c, place_in(c, rows, column), row, rows->count);
     }
     rows->count++;
 }
@@ -162,18 +174,19 @@ static void put_row(struct rows *rows, const struct memory_chunk *c, size_t row)
 static void put_column(struct rows *rows, struct rows_column *column, const struct memory_chunk *c,
                        size_t from, size_t to)
 {
+    size_t place = place_in(c, rows, column);
     bool simple = !value_is_long(column->type) && column->type != VALUE_BOOL;
-    if (!simple || column->place >= c->table->column_count) {
+    if (!simple || place == SIZE_MAX || c->table->columns[place].type != column->type) {
         for (size_t row = from; row < to; row++) {
-            put_value(rows, column, c, row, rows->count + row - from);
+            put_value(rows, column, c, place, row, rows->count + row - from);
         }
         return;
     }
     uint64_t *words = column->words + rows->count;
     uint8_t *nulls = column->nulls + rows->count;
-    memcpy(words, memory_chunk_values(c, column->place) + from * 8, (to - from) * 8);
+    memcpy(words, memory_chunk_values(c, place) + from * 8, (to - from) * 8);
     for (size_t i = 0; i < to - from; i++) {
-        nulls[i] = memory_chunk_is_null(c, column->place, from + i) ? 1 : 0;
+        nulls[i] = memory_chunk_is_null(c, place, from + i) ? 1 : 0;
         if (nulls[i] != 0) {
             words[i] = 0;
             column->any_null = true;

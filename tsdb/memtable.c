@@ -35,6 +35,9 @@ void memtable_close(struct memtable *m)
         return;
     }
     for (struct memory_series *s = m->first; s != NULL; s = s->next) {
+        for (struct memory_chunk *c = memory_series_first(s); c != NULL; c = memory_chunk_next(c)) {
+            table_unref(c->table == s->table ? NULL : c->table);
+        }
         table_unref(s->table);
     }
     index_map_deinit(&m->by_series);
@@ -69,14 +72,15 @@ struct memory_series *memtable_find(const struct memtable *m, const struct serie
 
 /* --- appending --- */
 
-static struct memory_series *series_rows(struct memtable *m, struct series *series)
+static struct memory_series *series_rows(struct memtable *m, struct series *series,
+                                         struct table *table)
 {
     if (series->memory_generation == m->generation) {
         return series->memory;
     }
     struct memory_series *s = arena_array(&m->arena, 1, sizeof *s);
     s->series = series;
-    s->table = table_ref(series->table);
+    s->table = table_ref(table);
     atomic_init(&s->repeated_index, UINT64_MAX);
     atomic_init(&s->unordered_index, UINT64_MAX);
     s->next = m->first;
@@ -107,14 +111,14 @@ static size_t next_capacity(const struct table *t, const struct memory_chunk *la
 }
 
 /* An empty chunk at the end of the series' list. */
-static struct memory_chunk *add_chunk(struct memtable *m, struct memory_series *s,
-                                      const struct table *t, uint64_t index)
+static struct memory_chunk *add_chunk(struct memtable *m, struct memory_series *s, struct table *t,
+                                      uint64_t index)
 {
     size_t capacity = next_capacity(t, s->last);
     struct memory_chunk *c = arena_take(&m->arena, chunk_size(t, capacity));
     uint8_t *data = (uint8_t *)(c + 1);
     memset(c, 0, sizeof *c);
-    c->table = t;
+    c->table = t == s->table ? t : table_ref(t);
     c->index_base = index;
     c->capacity = (uint32_t)capacity;
     c->values = data;
@@ -272,7 +276,7 @@ void memtable_append(struct memtable *m, struct series *series, uint64_t index,
 {
     CHECK(from < to);
     CHECK(to <= w->row_count);
-    struct memory_series *s = series_rows(m, series);
+    struct memory_series *s = series_rows(m, series, w->table);
     m->row_count += to - from;
     note_order(s, index, w, from, to);
     while (from < to) {

@@ -26,7 +26,7 @@
 
 struct memory_chunk {
     _Atomic(struct memory_chunk *) next;
-    const struct table *table;
+    struct table *table; /* version of its rows; a reference, if not that of the series */
     uint64_t index_base; /* of its first row */
     uint32_t capacity;   /* rows; a multiple of 8 */
     atomic_uint count;   /* rows that are whole */
@@ -38,7 +38,8 @@ struct memory_chunk {
 /* The rows of one series in one memory table. */
 struct memory_series {
     struct series *series;
-    struct table *table;        /* one reference: the series lives as long as its rows */
+    struct table *table;        /* one reference, of some version: the series lives as long
+                                   as its rows */
     struct memory_series *next; /* in the memory table, newest first */
     _Atomic(struct memory_chunk *) first;
     /* Index of the first row at the time of the one before it, and of the first

@@ -11,17 +11,24 @@
 enum { PAGE_FIRST = 64, PAGES = 26 };
 
 struct series_set {
-    struct table *table;
+    atomic_uint references;
     struct index_map by_key;
     _Atomic(struct series **) pages[PAGES];
     atomic_size_t count;
     size_t size;
 };
 
-struct series_set *series_set_new(struct table *table)
+struct series_set *series_set_new(void)
 {
     struct series_set *s = mem_zalloc(sizeof *s);
-    s->table = table;
+    atomic_init(&s->references, 1);
+    return s;
+}
+
+struct series_set *series_set_ref(struct series_set *s)
+{
+    unsigned before = atomic_fetch_add_explicit(&s->references, 1, memory_order_relaxed);
+    CHECK(before > 0);
     return s;
 }
 
@@ -40,9 +47,14 @@ static size_t page_of(size_t i, size_t *place)
     return page;
 }
 
-void series_set_close(struct series_set *s)
+void series_set_unref(struct series_set *s)
 {
     if (s == NULL) {
+        return;
+    }
+    unsigned before = atomic_fetch_sub_explicit(&s->references, 1, memory_order_acq_rel);
+    CHECK(before > 0);
+    if (before > 1) {
         return;
     }
     for (size_t i = 0; i < series_set_count(s); i++) {
@@ -82,7 +94,6 @@ struct series *series_set_add(struct series_set *s, uint64_t id, uint64_t index,
     series->id = id;
     series->index_created = index;
     series->hash = hash;
-    series->table = s->table;
     series->vgroup = series_vgroup(hash);
 
     size_t count = atomic_load_explicit(&s->count, memory_order_relaxed);

@@ -21,14 +21,12 @@
 /* Shares of the series, by hash of the key. Part of the format. */
 enum { VGROUP_COUNT = 4 };
 
-struct table;
 struct memory_series;
 
 struct series {
     uint64_t id; /* never used again, in no table */
     uint64_t index_created;
     uint64_t hash; /* of the key */
-    struct table *table;
     unsigned vgroup;
     struct bytes key;
     struct bytes tags;
@@ -40,10 +38,12 @@ struct series {
 
 struct series_set;
 
-struct series_set *series_set_new(struct table *table); /* 'table' is borrowed */
-void series_set_close(struct series_set *s);            /* NULL is fine */
+/* All versions of a table share one; each has a reference. Any thread. */
+struct series_set *series_set_new(void); /* one reference */
+struct series_set *series_set_ref(struct series_set *s);
+void series_set_unref(struct series_set *s); /* NULL is fine */
 
-/* Apply lane only; the key must be new. Borrowed until the set is closed. */
+/* Apply lane only; the key must be new. Borrowed while the set lives. */
 struct series *series_set_add(struct series_set *s, uint64_t id, uint64_t index, struct bytes key,
                               struct bytes tags);
 struct series *series_set_find(const struct series_set *s, uint64_t hash, struct bytes key);

@@ -21,6 +21,7 @@ static struct draft draft_begin(void)
 {
     struct draft d = {.table = mem_zalloc(sizeof(struct table))};
     atomic_init(&d.table->references, 1);
+    d.table->version = 1;
     return d;
 }
 
@@ -29,7 +30,7 @@ static struct column *draft_column(struct draft *d)
     struct table *t = d->table;
     t->columns = mem_grow(t->columns, &d->column_capacity, t->column_count + 1, sizeof *t->columns);
     struct column *c = &t->columns[t->column_count];
-    *c = (struct column){.id = (uint32_t)t->column_count};
+    *c = (struct column){.id = t->column_id_next++};
     t->column_count++;
     return c;
 }
@@ -39,7 +40,7 @@ static struct tag *draft_tag(struct draft *d)
     struct table *t = d->table;
     t->tags = mem_grow(t->tags, &d->tag_capacity, t->tag_count + 1, sizeof *t->tags);
     struct tag *g = &t->tags[t->tag_count];
-    *g = (struct tag){.id = (uint32_t)t->tag_count};
+    *g = (struct tag){.id = t->tag_id_next++};
     t->tag_count++;
     return g;
 }
@@ -61,7 +62,7 @@ void table_unref(struct table *t)
     if (before > 1) {
         return;
     }
-    series_set_close(t->series);
+    series_set_unref(t->series);
     mem_free(t->row_offsets);
     mem_free(t->columns_by_name);
     mem_free(t->tags_by_name);
@@ -117,6 +118,21 @@ static enum err_code index_names(struct table *t, struct err *e)
     }
     mem_free(names);
     return code;
+}
+
+size_t table_place_of_id(const struct table *t, uint32_t column_id)
+{
+    size_t low = 0;
+    size_t high = t->column_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (t->columns[middle].id == column_id) {
+            return middle;
+        }
+        low = t->columns[middle].id < column_id ? middle + 1 : low;
+        high = t->columns[middle].id < column_id ? high : middle;
+    }
+    return SIZE_MAX;
 }
 
 static bool is_named(const char *have, struct bytes name)
@@ -260,8 +276,7 @@ static void place_columns(struct table *t)
     CHECK(t->row_offsets[0] == 0);
 }
 
-/* Checks the whole and makes what is derived. */
-static enum err_code finish(struct table *t, struct err *e)
+enum err_code table_finish(struct table *t, struct err *e)
 {
     enum err_code code = check_names(t, e);
     if (code == ERR_OK) {
@@ -284,7 +299,7 @@ static enum err_code finish(struct table *t, struct err *e)
     }
     if (code == ERR_OK) {
         place_columns(t);
-        t->series = series_set_new(t);
+        t->series = t->series == NULL ? series_set_new() : t->series;
     }
     return code;
 }
@@ -308,12 +323,9 @@ static void read_type(struct cursor *c, const struct wire_field *f, enum value_t
     *type = (enum value_type)v;
 }
 
-static enum err_code parse_column(struct bytes message, struct draft *d, struct err *e)
+enum err_code table_read_column(struct bytes message, size_t place, struct column *column,
+                                struct err *e)
 {
-    if (d->table->column_count == LIMIT_COLUMNS_MAX) {
-        return err_set(e, ERR_RANGE, "at most %d columns are allowed", LIMIT_COLUMNS_MAX);
-    }
-    struct column *column = draft_column(d);
     struct cursor c = cursor_of(message);
     struct wire_field f;
     while (wire_next(&c, &f)) {
@@ -338,17 +350,22 @@ static enum err_code parse_column(struct bytes message, struct draft *d, struct 
         return err_set(e, ERR_INVALID,
                        "the definition of column %zu (\"%s\") is malformed: a name of at most %d "
                        "bytes and a type are needed",
-                       d->table->column_count, column->name, LIMIT_NAME_SIZE_MAX);
+                       place + 1, column->name, LIMIT_NAME_SIZE_MAX);
     }
     return ERR_OK;
 }
 
-static enum err_code parse_tag(struct bytes message, struct draft *d, struct err *e)
+static enum err_code parse_column(struct bytes message, struct draft *d, struct err *e)
 {
-    if (d->table->tag_count == LIMIT_TAGS_MAX) {
-        return err_set(e, ERR_RANGE, "at most %d tags are allowed", LIMIT_TAGS_MAX);
+    if (d->table->column_count == LIMIT_COLUMNS_MAX) {
+        return err_set(e, ERR_RANGE, "at most %d columns are allowed", LIMIT_COLUMNS_MAX);
     }
-    struct tag *tag = draft_tag(d);
+    struct column *column = draft_column(d);
+    return table_read_column(message, d->table->column_count - 1, column, e);
+}
+
+enum err_code table_read_tag(struct bytes message, size_t place, struct tag *tag, struct err *e)
+{
     struct cursor c = cursor_of(message);
     struct wire_field f;
     while (wire_next(&c, &f)) {
@@ -376,9 +393,18 @@ static enum err_code parse_tag(struct bytes message, struct draft *d, struct err
         return err_set(e, ERR_INVALID,
                        "the definition of tag %zu (\"%s\") is malformed: a name of at most %d "
                        "bytes and a type are needed",
-                       d->table->tag_count, tag->name, LIMIT_NAME_SIZE_MAX);
+                       place + 1, tag->name, LIMIT_NAME_SIZE_MAX);
     }
     return ERR_OK;
+}
+
+static enum err_code parse_tag(struct bytes message, struct draft *d, struct err *e)
+{
+    if (d->table->tag_count == LIMIT_TAGS_MAX) {
+        return err_set(e, ERR_RANGE, "at most %d tags are allowed", LIMIT_TAGS_MAX);
+    }
+    struct tag *tag = draft_tag(d);
+    return table_read_tag(message, d->table->tag_count - 1, tag, e);
 }
 
 static enum err_code parse_fields(struct bytes definition, struct draft *d, struct err *e)
@@ -423,7 +449,7 @@ enum err_code table_parse(struct bytes definition, struct table **out, struct er
     enum err_code code = parse_fields(definition, &d, e);
     if (code == ERR_OK) {
         d.table->precision = d.table->precision == 0 ? PRECISION_DEFAULT : d.table->precision;
-        code = finish(d.table, e);
+        code = table_finish(d.table, e);
     }
     if (code != ERR_OK) {
         table_unref(d.table);
@@ -431,6 +457,28 @@ enum err_code table_parse(struct bytes definition, struct table **out, struct er
     }
     *out = d.table;
     return ERR_OK;
+}
+
+struct table *table_next_version(const struct table *t)
+{
+    struct table *n = mem_zalloc(sizeof *n);
+    atomic_init(&n->references, 1);
+    n->id = t->id;
+    n->version = t->version + 1;
+    n->index_created = t->index_created;
+    n->column_id_next = t->column_id_next;
+    n->tag_id_next = t->tag_id_next;
+    n->precision = t->precision;
+    memcpy(n->database, t->database, sizeof n->database);
+    memcpy(n->name, t->name, sizeof n->name);
+    n->columns = mem_array(t->column_count + 1, sizeof *n->columns);
+    n->tags = mem_array(t->tag_count + 1, sizeof *n->tags);
+    memcpy(n->columns, t->columns, t->column_count * sizeof *n->columns);
+    memcpy(n->tags, t->tags, t->tag_count * sizeof *n->tags);
+    n->column_count = t->column_count;
+    n->tag_count = t->tag_count;
+    n->series = series_set_ref(t->series);
+    return n;
 }
 
 /* --- to an answer, to a file and back --- */
@@ -459,13 +507,17 @@ void table_put_definition(const struct table *t, struct buf *b, uint32_t field)
     }
     wire_put_uint(b, 5, t->precision);
     wire_put_fixed64(b, 6, t->id);
+    wire_put_uint(b, 7, t->version);
     wire_end(b, definition);
 }
 
 void table_encode(const struct table *t, struct buf *out)
 {
     buf_put_varint(out, t->id);
+    buf_put_varint(out, t->version);
     buf_put_varint(out, t->index_created);
+    buf_put_varint(out, t->column_id_next);
+    buf_put_varint(out, t->tag_id_next);
     buf_put_str(out, t->database);
     buf_put_str(out, t->name);
     buf_put_u8(out, (uint8_t)t->precision);
@@ -492,23 +544,25 @@ void table_encode(const struct table *t, struct buf *out)
 
 /* What a column and a tag have in common. */
 struct head {
+    uint32_t id;
     enum value_type type;
     uint8_t flags;
     uint32_t size_max;
 };
 
-/* False: bad. */
-static bool decode_head(struct cursor *in, uint64_t id, struct head *out)
+/* Ids rise from 'id_min' on, below 'id_next'. False: bad. */
+static bool decode_head(struct cursor *in, uint64_t id_min, uint64_t id_next, struct head *out)
 {
-    uint64_t have = cursor_varint(in);
+    uint64_t id = cursor_varint(in);
     uint8_t v = cursor_u8(in);
     out->flags = cursor_u8(in);
     uint64_t size_max = cursor_varint(in);
-    if (have != id || !value_type_is_valid(v) || out->flags > (FLAG_NOT_NULL | FLAG_PRIMARY) ||
-        size_max > LIMIT_STRING_SIZE_MAX) {
+    if (id < id_min || id >= id_next || !value_type_is_valid(v) ||
+        out->flags > (FLAG_NOT_NULL | FLAG_PRIMARY) || size_max > LIMIT_STRING_SIZE_MAX) {
         in->bad = true;
         return false;
     }
+    out->id = (uint32_t)id;
     out->type = (enum value_type)v;
     out->size_max = (uint32_t)size_max;
     return !in->bad;
@@ -518,26 +572,33 @@ static void decode_columns(struct cursor *in, struct draft *d)
 {
     uint64_t count = cursor_varint(in);
     in->bad = in->bad || count > LIMIT_COLUMNS_MAX;
-    for (uint64_t i = 0; i < count && !in->bad; i++) {
+    uint32_t id_next = d->table->column_id_next;
+    for (uint64_t i = 0, id_min = 0; i < count && !in->bad; i++) {
         struct column *c = draft_column(d);
         struct head head;
-        if (decode_head(in, i, &head)) {
+        if (decode_head(in, id_min, id_next, &head)) {
+            c->id = head.id;
+            id_min = (uint64_t)head.id + 1;
             c->type = head.type;
             c->size_max = head.size_max;
             c->not_null = (head.flags & FLAG_NOT_NULL) != 0;
             cursor_str(in, c->name, sizeof c->name);
         }
     }
+    d->table->column_id_next = id_next;
 }
 
 static void decode_tags(struct cursor *in, struct draft *d)
 {
     uint64_t count = cursor_varint(in);
     in->bad = in->bad || count > LIMIT_TAGS_MAX;
-    for (uint64_t i = 0; i < count && !in->bad; i++) {
+    uint32_t id_next = d->table->tag_id_next;
+    for (uint64_t i = 0, id_min = 0; i < count && !in->bad; i++) {
         struct tag *g = draft_tag(d);
         struct head head;
-        if (decode_head(in, i, &head)) {
+        if (decode_head(in, id_min, id_next, &head)) {
+            g->id = head.id;
+            id_min = (uint64_t)head.id + 1;
             g->type = head.type;
             g->size_max = head.size_max;
             g->not_null = (head.flags & FLAG_NOT_NULL) != 0;
@@ -545,6 +606,7 @@ static void decode_tags(struct cursor *in, struct draft *d)
             cursor_str(in, g->name, sizeof g->name);
         }
     }
+    d->table->tag_id_next = id_next;
 }
 
 enum err_code table_decode(struct cursor *in, struct table **out, struct err *e)
@@ -553,7 +615,15 @@ enum err_code table_decode(struct cursor *in, struct table **out, struct err *e)
     struct draft d = draft_begin();
     struct table *t = d.table;
     t->id = cursor_varint(in);
+    uint64_t version = cursor_varint(in);
     t->index_created = cursor_varint(in);
+    uint64_t column_id_next = cursor_varint(in);
+    uint64_t tag_id_next = cursor_varint(in);
+    in->bad = in->bad || version == 0 || version > UINT32_MAX || column_id_next > UINT32_MAX ||
+              tag_id_next > UINT32_MAX;
+    t->version = (uint32_t)version;
+    t->column_id_next = (uint32_t)column_id_next;
+    t->tag_id_next = (uint32_t)tag_id_next;
     cursor_str(in, t->database, sizeof t->database);
     cursor_str(in, t->name, sizeof t->name);
     t->precision = cursor_u8(in);
@@ -564,7 +634,7 @@ enum err_code table_decode(struct cursor *in, struct table **out, struct err *e)
         table_unref(t);
         return err_set(e, ERR_CORRUPT, "the definition of a table is cut short or malformed");
     }
-    if (finish(t, &why) != ERR_OK) {
+    if (table_finish(t, &why) != ERR_OK) {
         table_unref(t);
         return err_set(e, ERR_CORRUPT, "the definition of a table is wrong: %s", why.text);
     }

@@ -2,7 +2,8 @@
 /* One table: its names, columns and tags, immutable once it is in a catalog;
  * and the set of its series, which grows.
  *
- *   encoded:  id varint | index_created varint | database str | name str | precision u8
+ *   encoded:  id varint | version varint | index_created varint | next column id varint
+ *             | next tag id varint | database str | name str | precision u8
  *             | columns varint | (id varint, type u8, flags u8, size_max varint, name str) ...
  *             | tags varint | (id varint, type u8, flags u8, size_max varint, name str) ...
  *   flags:    1 not null, 2 primary
@@ -43,7 +44,10 @@ struct tag {
 struct table {
     atomic_uint references;
     uint64_t id;
+    uint32_t version; /* 1, one more with each change */
     uint64_t index_created;
+    uint32_t column_id_next;
+    uint32_t tag_id_next;
     uint32_t precision; /* digits of a second: 3, 6, 9 */
     size_t column_count;
     size_t tag_count;
@@ -54,7 +58,7 @@ struct table {
     size_t row_size;
     uint32_t *columns_by_name; /* places in columns, sorted by name */
     uint32_t *tags_by_name;
-    struct series_set *series; /* owned; grows while the table lives */
+    struct series_set *series; /* one reference; grows while the table lives */
     char database[LIMIT_NAME_SIZE_MAX + 1];
     char name[LIMIT_NAME_SIZE_MAX + 1];
 };
@@ -62,9 +66,26 @@ struct table {
 /* From an encoded tidemark.v1.TableDefinition; the caller's. The id is still 0.
  * ERR_INVALID or ERR_RANGE say what is wrong with which column or tag. */
 MUST_CHECK enum err_code table_parse(struct bytes definition, struct table **out, struct err *e);
+/* --- the next version of a table (alteration.h) --- */
+
+/* A copy, with one more as its version and room for one column and one tag more, to
+ * be changed and finished; the caller's. Shares the series. */
+struct table *table_next_version(const struct table *t);
+/* Columns and tags of an encoded definition, all but their ids. 'place' is for messages. */
+MUST_CHECK enum err_code table_read_column(struct bytes definition, size_t place,
+                                           struct column *out, struct err *e);
+MUST_CHECK enum err_code table_read_tag(struct bytes definition, size_t place, struct tag *out,
+                                        struct err *e);
+/* As at the end of table_parse(). */
+MUST_CHECK enum err_code table_finish(struct table *t, struct err *e);
+
+/* --- life and use --- */
+
 struct table *table_ref(struct table *t);
 void table_unref(struct table *t); /* NULL is fine */
 
+/* The place of the column of that id, or SIZE_MAX. */
+size_t table_place_of_id(const struct table *t, uint32_t column_id);
 /* The place of a column or tag, or SIZE_MAX. 'hint': the place it may be at. */
 size_t table_find_column(const struct table *t, struct bytes name, size_t hint);
 size_t table_find_tag(const struct table *t, struct bytes name, size_t hint);

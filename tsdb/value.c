@@ -181,6 +181,33 @@ bool value_word_is_valid(enum value_type type, uint64_t word)
     PANIC("no words of type %d", (int)type);
 }
 
+bool value_can_widen(enum value_type from, enum value_type to)
+{
+    return from == to || (from == VALUE_FLOAT && to == VALUE_DOUBLE) ||
+           (from == VALUE_INT16 && (to == VALUE_INT32 || to == VALUE_INT64)) ||
+           (from == VALUE_INT32 && to == VALUE_INT64);
+}
+
+/* Processors change some NaN in a conversion, each its own way. */
+static uint64_t widen_float(uint32_t bits)
+{
+    if ((bits & UINT32_C(0x7f800000)) == UINT32_C(0x7f800000)) { /* infinite or NaN */
+        return (uint64_t)(bits >> 31) << 63 | UINT64_C(0x7ff0000000000000) |
+               (uint64_t)(bits & UINT32_C(0x7fffff)) << 29;
+    }
+    float narrow = 0;
+    memcpy(&narrow, &bits, sizeof narrow);
+    double wide = (double)narrow;
+    uint64_t word = 0;
+    memcpy(&word, &wide, sizeof word);
+    return word;
+}
+
+uint64_t value_widen(enum value_type from, enum value_type to, uint64_t word)
+{
+    return from == VALUE_FLOAT && to == VALUE_DOUBLE ? widen_float((uint32_t)word) : word;
+}
+
 /* --- tags --- */
 
 static enum err_code parse_bool(struct bytes text, struct buf *stored, struct err *e)

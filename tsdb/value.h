@@ -39,6 +39,12 @@ bool value_word_is_valid(enum value_type type, uint64_t word);
 
 bool value_is_utf8(struct bytes text);
 
+/* Whether every value of 'from' has one of 'to': the same type, a wider whole number,
+ * float to double. */
+bool value_can_widen(enum value_type from, enum value_type to);
+/* A word of the narrow type as one of the wide; bit by bit, also of NaN. */
+uint64_t value_widen(enum value_type from, enum value_type to, uint64_t word);
+
 /* Any name but a database's: 1 to 63 bytes of UTF-8 without control characters
  * and quotes, no blank at either end. ERR_INVALID names 'what'. */
 MUST_CHECK enum err_code value_check_name(const char *what, struct bytes name, struct err *e);

@@ -70,6 +70,7 @@ void fake_create_table(struct server *s, struct grpc_call *call, struct bytes me
     } else {
         if (!exists) {
             CHECK(f->table_count < TABLES_MAX);
+            r->definition->version = 1;
             f->tables[f->table_count++] = r->definition;
             r->definition = NULL;
         }

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "base/bytes.h"
+#include "cli/flag_set.h"
 #include "cli/table_definition.h"
 #include "cli/value_text.h"
 #include "testkit/test.h"
@@ -89,4 +90,82 @@ TEST(table_definition, refuses_what_it_does_not_understand)
     EXPECT_ERR(table_put_tag(&b, "h", &e), ERR_INVALID);
     EXPECT_STR(e.text, "'h' is not NAME:TYPE[:primary][:nullable]");
     buf_deinit(&b);
+}
+
+/* --- changes --- */
+
+static const struct flag_definition alter_flags[] = {
+    {.name = "add-column", .type = FLAG_TEXT}, {.name = "add-tag", .type = FLAG_TEXT},
+    {.name = "drop", .type = FLAG_TEXT},       {.name = "rename", .type = FLAG_TEXT},
+    {.name = "widen", .type = FLAG_TEXT},
+};
+
+/* The request for "--FLAG=VALUE ..."; NULL: refused, with 'e'. The caller's. */
+static Tidemark__V1__AlterTableRequest *changed(const char *first, const char *second,
+                                                enum err_code *echo, struct err *e)
+{
+    static const struct flag_definition *const tables[] = {alter_flags};
+    static const size_t counts[] = {sizeof alter_flags / sizeof alter_flags[0]};
+    struct flag_request flags = {.tables = tables, .counts = counts, .table_count = 1};
+    char words[3][80] = {"alter", "", ""};
+    (void)snprintf(words[1], sizeof words[1], "%s", first == NULL ? "" : first);
+    (void)snprintf(words[2], sizeof words[2], "%s", second == NULL ? "" : second);
+    char *argv[] = {words[0], words[1], words[2], NULL};
+    struct flag_set *f = NULL;
+    struct buf b = {0};
+    REQUIRE_OK(flag_set_open(&flags, 1 + (first != NULL) + (second != NULL), argv, &f, e));
+    enum err_code code = table_put_change(&b, f, echo, e);
+    Tidemark__V1__AlterTableRequest *r =
+        code == ERR_OK ? tidemark__v1__alter_table_request__unpack(NULL, b.size, b.data) : NULL;
+    EXPECT(code == ERR_OK || code == ERR_INVALID);
+    flag_set_close(f);
+    buf_deinit(&b);
+    return r;
+}
+
+TEST(table_definition, each_change_of_a_table_has_its_flag)
+{
+    enum err_code echo = ERR_OK;
+    struct err e = {0};
+    Tidemark__V1__AlterTableRequest *r = changed("--add-column=n:string(9)", NULL, &echo, &e);
+    REQUIRE(r != NULL);
+    EXPECT_STR(r->add_column->name, "n");
+    EXPECT_UINT(r->add_column->size_max, 9);
+    EXPECT_INT(echo, ERR_EXISTS);
+    tidemark__v1__alter_table_request__free_unpacked(r, NULL);
+    r = changed("--add-tag=zone:string:primary", NULL, &echo, &e);
+    REQUIRE(r != NULL);
+    EXPECT(r->add_tag->primary);
+    EXPECT(!r->add_tag->not_null); /* of the series that are there it is null */
+    tidemark__v1__alter_table_request__free_unpacked(r, NULL);
+    r = changed("--drop=n", NULL, &echo, &e);
+    REQUIRE(r != NULL);
+    EXPECT_STR(r->drop, "n");
+    EXPECT_INT(echo, ERR_NOT_FOUND);
+    tidemark__v1__alter_table_request__free_unpacked(r, NULL);
+    r = changed("--rename=a=b=c", NULL, &echo, &e);
+    REQUIRE(r != NULL);
+    EXPECT_STR(r->rename, "a");
+    EXPECT_STR(r->rename_to, "b=c");
+    tidemark__v1__alter_table_request__free_unpacked(r, NULL);
+    r = changed("--widen=n:bigint", NULL, &echo, &e);
+    REQUIRE(r != NULL);
+    EXPECT_STR(r->widen, "n");
+    EXPECT_INT(r->widen_type, TIDEMARK__V1__TYPE__INT64);
+    tidemark__v1__alter_table_request__free_unpacked(r, NULL);
+}
+
+TEST(table_definition, a_change_that_is_none_or_two_is_refused)
+{
+    enum err_code echo = ERR_OK;
+    struct err e = {0};
+    EXPECT(changed(NULL, NULL, &echo, &e) == NULL);
+    EXPECT_STR(e.text,
+               "one change at a time: --add-column, --add-tag, --drop, --rename or --widen");
+    EXPECT(changed("--drop=a", "--rename=b=c", &echo, &e) == NULL);
+    EXPECT(changed("--rename=b", NULL, &echo, &e) == NULL);
+    EXPECT_STR(e.text, "--rename: 'b' is not NAME=NEW_NAME");
+    EXPECT(changed("--rename=b=", NULL, &echo, &e) == NULL);
+    EXPECT(changed("--widen=b", NULL, &echo, &e) == NULL);
+    EXPECT(changed("--add-column=b:money", NULL, &echo, &e) == NULL);
 }

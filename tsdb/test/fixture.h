@@ -381,7 +381,11 @@ UNUSED_OK static void print_value(const Tidemark__V1__Column *c, size_t row, str
         buf_printf(out, " %s", c->bool_values.data[row] != 0 ? "true" : "false");
     } else if (c->type == TIDEMARK__V1__TYPE__DOUBLE) {
         buf_printf(out, " %.15g", c->double_values[row]);
-    } else if (c->type == TIDEMARK__V1__TYPE__STRING) {
+    } else if (c->type == TIDEMARK__V1__TYPE__FLOAT) {
+        uint32_t bits = 0;
+        memcpy(&bits, &c->float_values[row], sizeof bits);
+        buf_printf(out, " %08" PRIx32, bits);
+    } else if (c->n_string_values > 0) {
         buf_printf(out, " %.*s", (int)c->string_values[row].len,
                    (const char *)c->string_values[row].data);
     } else {

@@ -43,14 +43,20 @@ UNUSED_OK static void small_batch_end(struct small_batch *b)
     buf_deinit(&b->values);
 }
 
+struct one_row {
+    uint64_t index;
+    int64_t time;
+    uint64_t value;
+};
+
 /* One row into a memory table. */
-UNUSED_OK static void append_one(struct memtable *m, struct series *s, uint64_t index, int64_t time,
-                                 uint64_t value)
+UNUSED_OK static void append_one(struct memtable *m, struct table *t, struct series *s,
+                                 struct one_row row)
 {
     struct small_batch b;
-    small_batch_begin(&b, s->table);
-    small_batch_put(&b, time, value);
-    memtable_append(m, s, index, &b.w, 0, 1);
+    small_batch_begin(&b, t);
+    small_batch_put(&b, row.time, row.value);
+    memtable_append(m, s, row.index, &b.w, 0, 1);
     small_batch_end(&b);
 }
 

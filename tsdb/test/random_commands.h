@@ -34,6 +34,23 @@ UNUSED_OK static void random_row(struct random *r, struct buf *text)
     }
 }
 
+/* One more column of a write of so many rows. */
+UNUSED_OK static void random_column(struct random *r, struct buf *body, uint64_t count)
+{
+    bool narrow = random_chance(r, 1, 2);
+    size_t m = wire_begin(body, 7);
+    wire_put_str(body, 1, narrow ? "z1" : "z2");
+    size_t p = wire_begin(body, narrow ? 2 : 8);
+    for (uint64_t i = 0; i < count && narrow; i++) {
+        buf_put_u64(body, random_below(r, 1000) - 500);
+    }
+    for (uint64_t i = 0; i < count && !narrow; i++) {
+        buf_put_u32(body, (uint32_t)random_u64(r));
+    }
+    wire_end(body, p);
+    wire_end(body, m);
+}
+
 UNUSED_OK static void random_write(struct random *r, struct buf *body)
 {
     static const char *const hosts[] = {"a", "b", "c", "d", "e", "f", "g"};
@@ -56,7 +73,38 @@ UNUSED_OK static void random_write(struct random *r, struct buf *body)
                        : random_chance(r, 1, 3) ? "n"
                                                 : "m",
                        tags, (const char *)rows.data);
+    if (random_chance(r, 1, 4)) {
+        random_column(r, body, count);
+    }
     buf_deinit(&rows);
+}
+
+/* What table.m gets and loses; writes name z1 and z2 whether they are there or not. */
+UNUSED_OK static void random_alteration(struct random *r, struct buf *body)
+{
+    static const char *const names[] = {"z1", "z2", "z3", "up"};
+    const char *name = names[random_below(r, 4)];
+    uint64_t dice = random_below(r, 10);
+    wire_put_str(body, 1, "d");
+    wire_put_str(body, 2, random_chance(r, 1, 6) ? "n" : "m");
+    if (dice < 4) {
+        size_t m = wire_begin(body, 4);
+        wire_put_str(body, 1, name);
+        wire_put_uint(body, 2,
+                      strcmp(name, "z1") == 0 ? TIDEMARK__V1__TYPE__INT16
+                                              : TIDEMARK__V1__TYPE__FLOAT);
+        wire_end(body, m);
+    } else if (dice < 6) {
+        wire_put_str(body, 6, name);
+    } else if (dice < 8) {
+        wire_put_str(body, 9, name);
+        wire_put_uint(body, 10,
+                      strcmp(name, "z1") == 0 ? TIDEMARK__V1__TYPE__INT32
+                                              : TIDEMARK__V1__TYPE__DOUBLE);
+    } else {
+        wire_put_str(body, 7, dice == 8 ? "z3" : "z2");
+        wire_put_str(body, 8, dice == 8 ? "z2" : "z3");
+    }
 }
 
 UNUSED_OK static void random_start(struct random *r, struct buf *body)
@@ -88,10 +136,14 @@ UNUSED_OK static enum command_kind random_body(struct random *r, struct buf *bod
         make_table_request(body, "d", random_chance(r, 1, 2) ? "n" : "m");
         return COMMAND_CREATE_TABLE;
     }
-    if (dice < 95) {
+    if (dice < 94) {
         wire_put_str(body, 1, "d");
         wire_put_str(body, 2, "n");
         return COMMAND_DROP_TABLE;
+    }
+    if (dice < 96) {
+        random_alteration(r, body);
+        return COMMAND_ALTER_TABLE;
     }
     if (dice < 97) {
         wire_put_fixed64(body, 1, 1 + random_below(r, 5));

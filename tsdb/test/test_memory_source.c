@@ -48,7 +48,7 @@ static void compare(struct memtable *m, struct series *s, const struct plain *p,
     size_t count = expected(p, q->index, q->from, q->until, times, values);
     struct memory_source source;
     struct rows rows;
-    rows_init(&rows, s->table, place_of_i, 1);
+    rows_init(&rows, memtable_find(m, s)->table, place_of_i, 1);
     memory_source_init(&source, memtable_find(m, s), q->index, q->from, q->until);
     size_t at = 0;
     for (;;) {
@@ -84,7 +84,7 @@ static void play(uint64_t seed, enum order order)
             time = (int64_t)(i / 100 * 16 + i % 100 / 30);
         }
         uint64_t index = 10 + i / 3;
-        append_one(m, s, index, time, i);
+        append_one(m, t, s, (struct one_row){index, time, i});
         p.times[p.count] = time;
         p.values[p.count] = i;
         p.indexes[p.count++] = index;
@@ -124,9 +124,9 @@ TEST(memory_source, the_ends_of_time_are_included)
     struct table *t = example_table();
     struct series *s = add_series(t, 1, "a");
     struct memtable *m = memtable_new(1);
-    append_one(m, s, 5, INT64_MIN, 1);
-    append_one(m, s, 5, 0, 2);
-    append_one(m, s, 5, INT64_MAX, 3);
+    append_one(m, t, s, (struct one_row){5, INT64_MIN, 1});
+    append_one(m, t, s, (struct one_row){5, 0, 2});
+    append_one(m, t, s, (struct one_row){5, INT64_MAX, 3});
     struct memory_source source;
     struct rows rows;
     rows_init(&rows, t, place_of_i, 1);
@@ -184,7 +184,7 @@ TEST(memory_source, batches_of_long_strings_are_short)
         EXPECT_UINT(total, 60);
         memory_source_deinit(&source);
         rows_deinit(&rows);
-        append_one(m, s, 6, 3, 1); /* from now on it has to sort */
+        append_one(m, t, s, (struct one_row){6, 3, 1}); /* from now on it has to sort */
     }
     mem_free(text);
     memtable_close(m);

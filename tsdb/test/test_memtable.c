@@ -110,10 +110,10 @@ TEST(memtable, indexes_far_apart_begin_a_new_chunk)
     struct table *t = example_table();
     struct series *s = add_series(t, 1, "a");
     struct memtable *m = memtable_new(1);
-    append_one(m, s, 5, 1, 1);
-    append_one(m, s, 5 + UINT64_C(0xffffffff), 2, 2);
-    append_one(m, s, 6 + UINT64_C(0xffffffff), 3, 3);
-    append_one(m, s, UINT64_C(1) << 60, 4, 4);
+    append_one(m, t, s, (struct one_row){5, 1, 1});
+    append_one(m, t, s, (struct one_row){5 + UINT64_C(0xffffffff), 2, 2});
+    append_one(m, t, s, (struct one_row){6 + UINT64_C(0xffffffff), 3, 3});
+    append_one(m, t, s, (struct one_row){UINT64_C(1) << 60, 4, 4});
     EXPECT_UINT(visible(m, s, 5), 1);
     EXPECT_UINT(visible(m, s, 5 + UINT64_C(0xffffffff)), 2);
     EXPECT_UINT(visible(m, s, 6 + UINT64_C(0xffffffff)), 3);
@@ -128,13 +128,13 @@ TEST(memtable, notes_from_which_index_on_rows_are_out_of_order)
     struct table *t = example_table();
     struct series *s = add_series(t, 1, "a");
     struct memtable *m = memtable_new(1);
-    append_one(m, s, 5, INT64_MIN, 1);
-    append_one(m, s, 6, 10, 1);
-    append_one(m, s, 7, 20, 1);
-    append_one(m, s, 8, 20, 1); /* the same time again */
-    append_one(m, s, 9, 30, 1);
-    append_one(m, s, 10, 5, 1);
-    append_one(m, s, 11, 5, 1);
+    append_one(m, t, s, (struct one_row){5, INT64_MIN, 1});
+    append_one(m, t, s, (struct one_row){6, 10, 1});
+    append_one(m, t, s, (struct one_row){7, 20, 1});
+    append_one(m, t, s, (struct one_row){8, 20, 1}); /* the same time again */
+    append_one(m, t, s, (struct one_row){9, 30, 1});
+    append_one(m, t, s, (struct one_row){10, 5, 1});
+    append_one(m, t, s, (struct one_row){11, 5, 1});
     const struct memory_series *rows = memtable_find(m, s);
     EXPECT(memory_series_is_ordered(rows, 9));
     EXPECT(!memory_series_is_ordered(rows, 10));
@@ -151,7 +151,7 @@ TEST(memtable, keeps_the_tables_of_its_rows)
     struct table *t = example_table();
     struct series *s = add_series(t, 1, "a");
     struct memtable *m = memtable_new(1);
-    append_one(m, s, 5, 1, 1);
+    append_one(m, t, s, (struct one_row){5, 1, 1});
     table_unref(t); /* the memory table's is left */
     EXPECT(memtable_first(m)->series == s);
     EXPECT_UINT(s->id, 1);
@@ -165,10 +165,10 @@ TEST(memtable, a_series_has_rows_in_each_generation)
     struct series *other = add_series(t, 2, "b");
     struct memtable *first = memtable_new(1);
     struct memtable *second = memtable_new(2);
-    append_one(first, s, 5, 1, 1);
-    append_one(second, s, 6, 2, 2);
-    append_one(second, s, 7, 3, 3);
-    append_one(second, other, 7, 3, 3);
+    append_one(first, t, s, (struct one_row){5, 1, 1});
+    append_one(second, t, s, (struct one_row){6, 2, 2});
+    append_one(second, t, s, (struct one_row){7, 3, 3});
+    append_one(second, t, other, (struct one_row){7, 3, 3});
     EXPECT_UINT(visible(first, s, 9), 1);
     EXPECT_UINT(visible(second, s, 9), 2);
     EXPECT(memtable_find(first, other) == NULL);

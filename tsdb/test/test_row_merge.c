@@ -64,7 +64,7 @@ static void add_memory(struct world *w, struct random *r)
     w->memory = memtable_new(1);
     for (size_t i = 0; i < 60; i++) {
         int64_t time = (int64_t)random_below(r, TIMES);
-        append_one(w->memory, w->series, 100 + i, time, 50000 + i);
+        append_one(w->memory, w->table, w->series, (struct one_row){100 + i, time, 50000 + i});
         w->model.has[time] = true;
         w->model.value[time] = 50000 + i;
     }

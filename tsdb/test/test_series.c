@@ -16,7 +16,7 @@ static struct bytes key_of(struct buf *b, unsigned i)
 
 TEST(series, are_found_by_key_and_listed_by_id)
 {
-    struct series_set *set = series_set_new(NULL);
+    struct series_set *set = series_set_new();
     struct buf b = {0};
     for (unsigned i = 0; i < 1000; i++) {
         struct bytes key = key_of(&b, i);
@@ -37,8 +37,8 @@ TEST(series, are_found_by_key_and_listed_by_id)
     }
     struct bytes unknown = key_of(&b, 1000);
     EXPECT(series_set_find(set, series_key_hash(unknown), unknown) == NULL);
-    series_set_close(set);
-    series_set_close(NULL);
+    series_set_unref(set);
+    series_set_unref(NULL);
     buf_deinit(&b);
 }
 
@@ -68,7 +68,7 @@ TEST(series, the_vgroup_of_a_key_is_fixed)
 
 TEST(series, keep_other_tags_beside_their_key)
 {
-    struct series_set *set = series_set_new(NULL);
+    struct series_set *set = series_set_new();
     struct buf key = {0};
     struct buf tags = {0};
     tags_put(&key, 0, bytes_str("a"));
@@ -82,7 +82,7 @@ TEST(series, keep_other_tags_beside_their_key)
     EXPECT(tags_find(s->tags, 3, &value) && bytes_equal(value, bytes_str("other")));
     EXPECT(!tags_find(s->tags, 1, &value));
     EXPECT(!tags_find(s->key, 3, &value));
-    series_set_close(set);
+    series_set_unref(set);
     buf_deinit(&key);
     buf_deinit(&tags);
 }
@@ -113,7 +113,7 @@ static void add_without_key(void *arg)
 
 TEST(series, an_empty_key_is_a_bug)
 {
-    struct series_set *set = series_set_new(NULL);
+    struct series_set *set = series_set_new();
     EXPECT_DIES(add_without_key, set, "key.size > 0");
-    series_set_close(set);
+    series_set_unref(set);
 }

@@ -188,6 +188,29 @@ TEST(value, a_word_is_a_value_of_its_type_or_not)
     EXPECT(value_word_is_valid(VALUE_DOUBLE, UINT64_MAX));
 }
 
+TEST(value, types_widen_to_those_that_hold_all_their_values)
+{
+    for (int from = VALUE_TIMESTAMP; from < VALUE_TYPE_END; from++) {
+        for (int to = VALUE_TIMESTAMP; to < VALUE_TYPE_END; to++) {
+            bool want = from == to || (from == VALUE_FLOAT && to == VALUE_DOUBLE) ||
+                        (from == VALUE_INT16 && to == VALUE_INT32) ||
+                        (from == VALUE_INT16 && to == VALUE_INT64) ||
+                        (from == VALUE_INT32 && to == VALUE_INT64);
+            EXPECT_INT(value_can_widen((enum value_type)from, (enum value_type)to), want);
+        }
+    }
+    static const uint64_t pairs[][2] = {
+        {0x3fc00000, 0x3ff8000000000000}, {0x80000000, 0x8000000000000000}, /* 1.5, -0 */
+        {0x7f800000, 0x7ff0000000000000}, {0xff800000, 0xfff0000000000000}, /* infinities */
+        {0x7fa00001, 0x7ff4000020000000}, {0xffc00002, 0xfff8000040000000}, /* NaN */
+        {0x00000001, 0x36a0000000000000}, {0x7f7fffff, 0x47efffffe0000000}, /* the ends */
+    };
+    for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
+        EXPECT_UINT(value_widen(VALUE_FLOAT, VALUE_DOUBLE, pairs[i][0]), pairs[i][1]);
+    }
+    EXPECT_UINT(value_widen(VALUE_INT16, VALUE_INT64, UINT64_MAX), UINT64_MAX);
+}
+
 TEST(value, a_string_tag_over_the_limit_is_refused)
 {
     struct err e;

@@ -178,7 +178,7 @@ TEST(program_admin, databases_and_tables_come_and_go)
                        "n     column       int64      true\n"
                        "host  primary tag  string     true\n"
                        "rack  tag          string     false\n");
-    EXPECT_STR(r->err, "tidemark: times have 6 digits of a second\n");
+    EXPECT_STR(r->err, "tidemark: version 1, times have 6 digits of a second\n");
     r = RUN(at, "table", "describe", "made.t", "--format", "json");
     expect_json(r);
     EXPECT_CONTAINS(r->out, "\"precision\": 6");
