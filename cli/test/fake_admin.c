@@ -200,6 +200,7 @@ struct status {
     Tidemark__V1__LogLatency write, sync;
     uint64_t buckets[12];
     Tidemark__V1__CheckpointStatus checkpoint;
+    Tidemark__V1__DamageStatus damage;
     char name[8];
 };
 
@@ -249,6 +250,14 @@ static void fill_status(struct server *s, struct status *out)
         out->checkpoint.duration_ms = 12;
         out->checkpoint.bytes = 4096;
         out->node.last_checkpoint = &out->checkpoint;
+    }
+    if (s->holes > 0) { /* a disk that goes bad does so in parts, too */
+        tidemark__v1__damage_status__init(&out->damage);
+        out->damage.parts_found = 3;
+        out->damage.parts_refilled = 2;
+        out->damage.parts_waiting = 1;
+        out->damage.scrubbed_bytes = 7000;
+        out->node.damage = &out->damage;
     }
     out->node.self = &out->self;
     out->node.logs = out->logs;

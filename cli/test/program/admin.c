@@ -94,12 +94,17 @@ TEST(program_admin, status_says_what_is_wrong)
     EXPECT_INT(r->code, 4);
     EXPECT_CONTAINS(r->out, "n2,unreachable,voter,,,,,?,");
     EXPECT_CONTAINS(r->out,
-                    "n3,follower,voter,3,20,18,2,\"damaged: 4 found, 0 filled, 0 dropped, 4 "
+                    "n3,follower,voter,3,20,18,2,\"damaged: 7 found, 2 filled, 0 dropped, 5 "
                     "waiting\",");
     EXPECT_STR(r->err, "tidemark: the cluster is not healthy\n");
     EXPECT_INT(RUN(fake_endpoints(f), "status", "--format", "csv")->code, 0);
     EXPECT_INT(RUN(fake_endpoints(f), "status", "--check", "--local")->code, 0);
     EXPECT_INT(RUN(fake_address(f, 2), "status", "--check", "--local")->code, 4);
+    r = RUN(fake_address(f, 2), "status", "--local", "--format", "json");
+    expect_json(r);
+    EXPECT_CONTAINS(r->out, "\"parts_refilled\": 2");
+    EXPECT_CONTAINS(r->out, "\"parts_waiting\": 1");
+    EXPECT_CONTAINS(r->out, "\"scrubbed_bytes\": 7000");
     fake_close(f);
 }
 
