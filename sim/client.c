@@ -363,6 +363,9 @@ static void done_scan(struct job *job)
 {
     struct client *c = job->context;
     member_view_closed(c->node->member);
+    if (c->scan_code == ERR_CORRUPT || c->scan_code == ERR_IO) {
+        member_damage_seen(c->node->member); /* as the service does */
+    }
     c->scanning = false;
     c->scanned = true;
 }

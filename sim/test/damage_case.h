@@ -184,8 +184,8 @@ static inline bool play_case(struct world *w, const struct experiment *x, struct
 
 static inline struct world *open_world(uint64_t seed)
 {
-    struct world *w = world_create(&(struct world_options){.seed = seed, .calm = true});
-    w->verbose = getenv("TIDEMARK_TRACE") != NULL;
+    struct world *w = world_create(&(struct world_options){
+        .seed = seed, .calm = true, .verbose = getenv("TIDEMARK_TRACE") != NULL});
     w->end_us = UINT64_MAX / 2; /* until world_run() the clients go on */
     world_run_for(w, 4 * WORLD_SECOND);
     CHECK(w->counts.acked_writes > 0);
