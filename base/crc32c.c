@@ -111,6 +111,11 @@ __attribute__((target("sse4.2,pclmul"))) static uint32_t crc32c_fast(uint32_t cr
         wide = _mm_crc32_u64(wide, bytes_get_u64(p));
     }
     uint32_t narrow = (uint32_t)wide;
+    if (size >= 4) { /* headers and identifiers end so */
+        narrow = _mm_crc32_u32(narrow, bytes_get_u32(p));
+        size -= 4;
+        p += 4;
+    }
     for (; size > 0; size--, p++) {
         narrow = _mm_crc32_u8(narrow, *p);
     }

@@ -11,8 +11,8 @@
  *
  * Unused identifiers are zero. Each crc also covers the segment number and the
  * log key, which are not stored: an identifier of another segment or log never
- * counts. A page is written when it is full, when the log is idle and at a
- * clean stop, outside the path of a sync. */
+ * counts. Pages are written when a few are full (one in a small segment), when
+ * the log is idle and at a clean stop, outside the path of a sync. */
 #ifndef TIDEMARK_WAL_WAL_IDENTIFIER_H
 #define TIDEMARK_WAL_WAL_IDENTIFIER_H
 

@@ -90,13 +90,14 @@ static enum err_code write_identifiers(struct wal_writer *w, const struct wal_se
         uint32_t first = page * WAL_IDENTIFIERS_PER_PAGE;
         uint32_t count = s->identifier_count - first;
         count = count < WAL_IDENTIFIERS_PER_PAGE ? count : WAL_IDENTIFIERS_PER_PAGE;
-        memset(w->page, 0, WAL_IDENTIFIER_PAGE_SIZE);
-        memcpy(w->page, s->identifiers + (size_t)first * WAL_IDENTIFIER_SIZE,
+        uint8_t *dst = wal_writer_page(w, page);
+        memset(dst, 0, WAL_IDENTIFIER_PAGE_SIZE);
+        memcpy(dst, s->identifiers + (size_t)first * WAL_IDENTIFIER_SIZE,
                (size_t)count * WAL_IDENTIFIER_SIZE);
-        wal_writer_encode_page(w, s->segment, page, w->page);
+        wal_writer_encode_page(w, s->segment, page, dst);
         code = write_bytes(s->file,
-                           WAL_SEGMENT_HEADER_SIZE + (uint64_t)page * WAL_IDENTIFIER_PAGE_SIZE,
-                           w->page, WAL_IDENTIFIER_PAGE_SIZE, e);
+                           WAL_SEGMENT_HEADER_SIZE + (uint64_t)page * WAL_IDENTIFIER_PAGE_SIZE, dst,
+                           WAL_IDENTIFIER_PAGE_SIZE, e);
     }
     if (code == ERR_OK && !WAL_MUTATED(IDENTIFIERS_STAY)) {
         code = zero(s->file, WAL_SEGMENT_HEADER_SIZE + (uint64_t)used * WAL_IDENTIFIER_PAGE_SIZE,

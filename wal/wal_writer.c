@@ -14,18 +14,24 @@
  * its own. A copy of this size costs less than the kernel's work for a part. */
 enum { COPY_SIZE_MAX = 2048, PARTS_MAX = LIMIT_WRITE_PARTS_MAX - 4 };
 
+/* Full pages of identifiers are written by eights, and never more than a 32nd of a
+ * segment's: what a crash takes of them is the second copy of a few records' names. */
+enum { PAGES_TOGETHER_MAX = 8, PAGES_SHARE = 32 };
+
 void wal_writer_init(struct wal_writer *w)
 {
     CHECK(w->io != NULL && w->dir != NULL);
     CHECK(w->layout.log_key != 0);
     CHECK(w->set != NULL && w->pool != NULL);
-    w->page = mem_zalloc(WAL_IDENTIFIER_PAGE_SIZE);
+    uint32_t share = wal_segment_pages(w->layout.segment_size) / PAGES_SHARE;
+    w->pages_together = share < 1 ? 1 : share < PAGES_TOGETHER_MAX ? share : PAGES_TOGETHER_MAX;
+    w->pages = mem_array(w->pages_together, WAL_IDENTIFIER_PAGE_SIZE);
 }
 
 void wal_writer_deinit(struct wal_writer *w)
 {
     CHECK(w != NULL);
-    mem_free(w->page);
+    mem_free(w->pages);
     mem_free(w->parts);
     buf_deinit(&w->encoded);
     *w = (struct wal_writer){0};
@@ -102,16 +108,31 @@ void wal_writer_encode_page(const struct wal_writer *w, uint64_t segment, uint32
                          w->layout.log_key, dst + WAL_IDENTIFIER_PAGE_SIZE - WAL_IDENTIFIER_SIZE);
 }
 
-static enum err_code write_page(struct wal_writer *w, uint32_t page, struct err *e)
+uint8_t *wal_writer_page(const struct wal_writer *w, uint32_t page)
+{
+    CHECK(w->pages != NULL);
+    CHECK(page < wal_segment_pages(w->layout.segment_size));
+    return w->pages + (size_t)(page % w->pages_together) * WAL_IDENTIFIER_PAGE_SIZE;
+}
+
+/* Neighbours in memory are neighbours in the file: one write. */
+static enum err_code write_pages(struct wal_writer *w, struct err *e)
 {
     CHECK(!w->sealed);
-    CHECK(page < wal_segment_pages(w->layout.segment_size));
+    CHECK(w->page_dirty);
+    uint32_t first = w->page_first;
+    uint32_t last = (w->identifiers - 1) / WAL_IDENTIFIERS_PER_PAGE;
+    CHECK(first <= last);
+    CHECK(first / w->pages_together == last / w->pages_together);
     uint64_t segment = wal_set_last(w->set);
-    wal_writer_encode_page(w, segment, page, w->page);
+    for (uint32_t page = first; page <= last; page++) {
+        wal_writer_encode_page(w, segment, page, wal_writer_page(w, page));
+    }
     struct file *file;
-    struct bytes part = bytes_of(w->page, WAL_IDENTIFIER_PAGE_SIZE);
+    struct bytes part =
+        bytes_of(wal_writer_page(w, first), (size_t)(last - first + 1) * WAL_IDENTIFIER_PAGE_SIZE);
     if (wal_set_file(w->set, segment, &file, e) != ERR_OK ||
-        file_write_at(file, page_offset(page), &part, 1, e) != ERR_OK) {
+        file_write_at(file, page_offset(first), &part, 1, e) != ERR_OK) {
         return broken(w, e);
     }
     w->page_dirty = false;
@@ -121,7 +142,7 @@ static enum err_code write_page(struct wal_writer *w, uint32_t page, struct err 
 enum err_code wal_writer_write_identifiers(struct wal_writer *w, struct err *e)
 {
     CHECK(w->identifiers <= wal_segment_identifiers_max(w->layout.segment_size));
-    CHECK(w->page != NULL);
+    CHECK(w->pages != NULL);
     if (w->broken) {
         return refuse(e);
     }
@@ -129,7 +150,7 @@ enum err_code wal_writer_write_identifiers(struct wal_writer *w, struct err *e)
         return ERR_OK;
     }
     CHECK(w->identifiers > 0);
-    return write_page(w, (w->identifiers - 1) / WAL_IDENTIFIERS_PER_PAGE, e);
+    return write_pages(w, e);
 }
 
 static enum err_code add_identifier(struct wal_writer *w, uint32_t seed, const struct wal_record *r,
@@ -149,17 +170,18 @@ static enum err_code add_identifier(struct wal_writer *w, uint32_t seed, const s
     if (WAL_MUTATED(UNIDENTIFIED)) {
         return ERR_OK;
     }
+    uint32_t page = w->identifiers / WAL_IDENTIFIERS_PER_PAGE;
     size_t slot = w->identifiers % WAL_IDENTIFIERS_PER_PAGE;
+    uint8_t *dst = wal_writer_page(w, page);
     if (slot == 0) {
-        memset(w->page, 0, WAL_IDENTIFIER_PAGE_SIZE);
+        memset(dst, 0, WAL_IDENTIFIER_PAGE_SIZE);
     }
-    wal_identifier_encode(&id, seed, w->page + slot * WAL_IDENTIFIER_SIZE);
+    wal_identifier_encode(&id, seed, dst + slot * WAL_IDENTIFIER_SIZE);
     w->identifiers++;
+    w->page_first = w->page_dirty ? w->page_first : page;
     w->page_dirty = true;
-    if (slot + 1 < WAL_IDENTIFIERS_PER_PAGE) {
-        return ERR_OK;
-    }
-    return write_page(w, (w->identifiers - 1) / WAL_IDENTIFIERS_PER_PAGE, e);
+    bool full = slot + 1 == WAL_IDENTIFIERS_PER_PAGE && (page + 1) % w->pages_together == 0;
+    return full ? write_pages(w, e) : ERR_OK;
 }
 
 /* --- segments --- */

@@ -57,9 +57,13 @@ struct wal_writer {
     uint64_t index_last;  /* what the log holds after the records written so far */
     uint64_t term_last;
 
-    uint8_t *page;        /* the identifier page that is being filled */
+    uint8_t *pages; /* of identifiers: the one that is being filled, and its neighbours */
+    /* How many full pages are written together: one alone, far from the records, is one
+     * more place that the disk visits in the next sync. In a small segment it is 1. */
+    uint32_t pages_together;
     uint32_t identifiers; /* in this segment so far */
-    bool page_dirty;      /* 'page' has identifiers that were not written yet */
+    bool page_dirty;      /* there are identifiers that were not written yet */
+    uint32_t page_first;  /* if so: the page of the first of them */
 
     struct buf encoded; /* headers and small payloads of one write */
     struct bytes *parts;
@@ -89,7 +93,11 @@ MUST_CHECK enum err_code wal_writer_sync(struct wal_writer *w, struct err *e);
 /* Syncs what was written in the old way first. */
 MUST_CHECK enum err_code wal_writer_set_sync_method(struct wal_writer *w,
                                                     enum wal_sync_method method, struct err *e);
-/* Writes the page that is being filled; not synced. */
+/* Where a page of this segment is kept in memory; it shares its place with others that
+ * were written before it is filled. */
+uint8_t *wal_writer_page(const struct wal_writer *w, uint32_t page);
+/* Writes the pages that are not written yet, the one that is being filled too; not
+ * synced. */
 MUST_CHECK enum err_code wal_writer_write_identifiers(struct wal_writer *w, struct err *e);
 /* Writes it and syncs the segment, also when its records were written through: pages
  * never are. */
