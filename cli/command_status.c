@@ -435,6 +435,31 @@ static void put_json_damage(struct json_writer *j, const Tidemark__V1__DamageSta
     json_end(j);
 }
 
+static void put_json_recovery(struct json_writer *j, const Tidemark__V1__RecoveryStatus *r)
+{
+    json_key(j, "recovery");
+    if (r == NULL) {
+        json_null(j);
+        return;
+    }
+    json_begin_object(j);
+    json_put_str(j, "phase", text_or_empty(r->phase));
+    json_put_uint(j, "analysis_ms", r->analysis_ms);
+    json_put_str(j, "lsn", text_or_empty(r->lsn));
+    json_put_uint(j, "index", r->index);
+    json_put_uint(j, "entries", r->entries);
+    json_put_uint(j, "bytes_done", r->bytes_done);
+    json_put_uint(j, "bytes_left", r->bytes_left);
+    json_put_uint(j, "bytes_per_second", r->bytes_per_second);
+    json_put_uint(j, "remaining_ms", r->remaining_ms);
+    json_put_uint(j, "redo_ms", r->redo_ms);
+    json_put_uint(j, "changes_undone", r->changes_undone);
+    json_put_str(j, "lsn_lost", text_or_empty(r->lsn_lost));
+    json_put_uint(j, "index_kept", r->index_kept);
+    json_put_uint(j, "records_dropped", r->records_dropped);
+    json_end(j);
+}
+
 static void put_json_node(struct json_writer *j, const Tidemark__V1__NodeStatusResponse *n,
                           uint64_t commit)
 {
@@ -467,6 +492,7 @@ static void put_json_node(struct json_writer *j, const Tidemark__V1__NodeStatusR
     json_put_str(j, "version", text_or_empty(n->version));
     put_json_checkpoint(j, n);
     put_json_damage(j, n->damage);
+    put_json_recovery(j, n->recovery);
     json_key(j, "logs");
     json_begin_array(j);
     for (size_t i = 0; i < n->n_logs; i++) {

@@ -773,6 +773,8 @@ struct member_status member_status(const struct member *m)
         .rows_written = m->rows_written,
         .reads = m->reads,
         .damage = m->damage,
+        .recovery = m->recovery,
+        .recovery_view = recovery_look(&m->recovery, m->now_ms),
     };
     (void)snprintf(s.name, sizeof s.name, "%s", m->name);
     (void)snprintf(s.peer_address, sizeof s.peer_address, "%s", m->peer_address);

@@ -26,6 +26,7 @@
 #include "base/log.h"
 #include "node/identity.h"
 #include "node/lane.h"
+#include "node/recovery.h"
 #include "proto/command.h"
 #include "raft/repair.h"
 #include "tsdb/tsdb.h"
@@ -220,6 +221,8 @@ struct member_status {
     struct repair_status repair;   /* REPAIRING */
     struct repair_status repaired; /* all repairs that ended since the start */
     struct member_damage damage;
+    struct recovery recovery;           /* of this start */
+    struct recovery_view recovery_view; /* ... now */
 };
 
 struct member_status member_status(const struct member *m);

@@ -30,6 +30,7 @@
 #include "node/log_map.h"
 #include "node/member.h"
 #include "node/member_weaken.h"
+#include "node/recovery.h"
 #include "node/storage.h"
 #include "proto/tidemark/peer/v1/peer.pb-c.h"
 #include "raft/repair.h"
@@ -222,8 +223,10 @@ struct member {
     /* local commit */
     uint64_t local_index; /* of the last entry given to the local WAL */
     uint64_t local_term;
-    bool local_read;  /* all of the local WAL is read, and being applied */
-    bool local_ready; /* ... and is applied */
+    struct recovery recovery;
+    uint64_t replay_next; /* index to go on reading from when less is queued; 0: none */
+    bool local_read;      /* all of the local WAL is read, and being applied */
+    bool local_ready;     /* ... and is applied */
 
     struct level_switch *level; /* a change of ts.wal.wal_level is under way */
 

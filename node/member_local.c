@@ -8,12 +8,16 @@
 
 /* --- replay: the WAL behind the checkpoint --- */
 
+/* Entries read and not yet applied; then reading waits. */
+enum { REPLAY_QUEUE_MAX = 16 * MEMBER_APPLY_ENTRIES_MAX };
+
 struct replay_job {
     struct job job;
     struct member *member;
     uint64_t from;
     uint64_t last;
     uint64_t term;
+    struct recovery_step step; /* entries 0: nothing was read */
     size_t count;
     struct entry *entries[MEMBER_APPLY_ENTRIES_MAX];
 };
@@ -21,6 +25,15 @@ struct replay_job {
 static struct entry *entry_of(const struct wal_entry *w)
 {
     return entry_new(log_map_entry_type(w->type), w->index, w->term, w->payload);
+}
+
+static void note_step(struct replay_job *r, const struct wal *w, const struct wal_entry *found)
+{
+    r->step = (struct recovery_step){.lsn_first = wal_lsn_at(w, found[0].index),
+                                     .lsn = wal_lsn_at(w, found[r->count - 1].index),
+                                     .lsn_end = wal_lsn_end(w),
+                                     .index = found[r->count - 1].index,
+                                     .entries = r->count};
 }
 
 static void work_replay(struct job *job)
@@ -43,6 +56,9 @@ static void work_replay(struct job *job)
         }
         for (size_t i = 0; i < r->count; i++) {
             r->entries[i] = entry_of(&found[i]);
+        }
+        if (r->count > 0) {
+            note_step(r, w, found);
         }
     }
     if (wal_index_last(w) > 0) {
@@ -71,15 +87,53 @@ static void take_end(struct member *m, uint64_t last, uint64_t term)
     member_local_applied(m);
 }
 
+static void advance(struct member *m, const struct recovery_step *step)
+{
+    char lsn[WAL_LSN_TEXT_SIZE];
+    if (m->recovery.phase != RECOVERY_REDO) {
+        return; /* back from Raft: there is nothing to redo */
+    }
+    recovery_advance(&m->recovery, step);
+    if (!recovery_line_due(&m->recovery, m->now_ms)) {
+        return;
+    }
+    struct recovery_view v = recovery_look(&m->recovery, m->now_ms);
+    member_say(m,
+               "redo of the local WAL: entry %" PRIu64 " at %s, %" PRIu64 " bytes left, %" PRIu64
+               " a second, about %" PRIu64 " ms",
+               step->index, wal_lsn_text(step->lsn, lsn), v.bytes_left, v.bytes_per_second,
+               v.remaining_ms);
+}
+
+static void end_recovery(struct member *m)
+{
+    /* Of an open change the other parts never came: it never took effect (safety.md G2). */
+    recovery_end(&m->recovery, m->now_ms, tsdb_has_open_change(m->db));
+    log_info(m->log, "node", "recovered",
+             "analysis_ms=%" PRIu64 " redo_ms=%" PRIu64 " entries=%" PRIu64 " undone=%" PRIu64,
+             m->recovery.analysis_ms, m->recovery.redo_ms, m->recovery.entries, m->recovery.undone);
+}
+
+static size_t queued(const struct member *m)
+{
+    return m->apply_queue.count - m->apply_queue.head;
+}
+
 /* Before the last entry is applied the state is older than what was answered. */
 void member_local_applied(struct member *m)
 {
     const struct entry_queue *q = &m->apply_queue;
+    if (m->state == MEMBER_LOCAL && m->replay_next != 0 && queued(m) < REPLAY_QUEUE_MAX / 2) {
+        uint64_t from = m->replay_next;
+        m->replay_next = 0;
+        replay_from(m, from);
+    }
     if (m->state != MEMBER_LOCAL || !m->local_read || m->applying != NULL || q->head < q->count) {
         return;
     }
     m->local_read = false;
     m->local_ready = true;
+    end_recovery(m);
     member_local_first(m);
     member_say(m, "%s", "");
     if (storage_report(m->storage, STORAGE_LOCAL)->loss_found) {
@@ -94,6 +148,7 @@ static void done_replay(struct job *job)
     struct replay_job *r = (struct replay_job *)job;
     struct member *m = r->member;
     bool go = member_job_ended(m, job);
+    uint64_t next = r->step.index + 1;
     for (size_t i = 0; i < r->count; i++) {
         if (go) {
             member_apply_push(m, r->entries[i]);
@@ -104,7 +159,12 @@ static void done_replay(struct job *job)
     if (go) {
         member_apply_pump(m);
         if (r->count > 0) {
-            replay_from(m, m->apply_queue.items[m->apply_queue.count - 1]->index + 1);
+            advance(m, &r->step);
+        }
+        if (r->count > 0 && queued(m) < REPLAY_QUEUE_MAX) {
+            replay_from(m, next);
+        } else if (r->count > 0) {
+            m->replay_next = next; /* the log may hold more than fits in memory */
         } else {
             take_end(m, r->last, r->term);
         }
@@ -122,6 +182,8 @@ void member_local_start(struct member *m)
     /* What stands in the local WAL before the era are copies (safety.md F2). */
     CHECK(m->applied_index + 1 >= era->index_first);
     member_say(m, "replaying the local WAL from index %" PRIu64, m->applied_index + 1);
+    m->replay_next = 0;
+    recovery_begin(&m->recovery, m->now_ms, storage_analysis_ms(m->storage));
     replay_from(m, m->applied_index + 1);
 }
 

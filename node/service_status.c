@@ -12,7 +12,7 @@
 enum { ASK_LIMIT_MS = 2000, STATM_SIZE_MAX = 256, PAGE_SIZE = 4096 };
 
 /* Of tidemark.v1.NodeStatusResponse and DamageStatus. */
-enum { FIELD_DAMAGE = 24, DAMAGE_WAITING = 3 };
+enum { FIELD_DAMAGE = 24, FIELD_RECOVERY = 25, DAMAGE_WAITING = 3 };
 
 /* tidemark.v1.Role */
 enum role {
@@ -202,6 +202,34 @@ static void put_damage(struct buf *out, const struct member_damage *d)
     wire_end(out, mark);
 }
 
+static void put_recovery(struct buf *out, const struct member_status *s,
+                         const struct wal_report *report)
+{
+    const struct recovery *r = &s->recovery;
+    char lsn[WAL_LSN_TEXT_SIZE];
+    if (r->phase == RECOVERY_ANALYSIS) {
+        return;
+    }
+    size_t mark = wire_begin(out, FIELD_RECOVERY);
+    wire_put_str(out, 1, recovery_phase_name(r->phase));
+    wire_put_uint(out, 2, r->analysis_ms);
+    wire_put_str(out, 3, wal_lsn_text(r->lsn, lsn));
+    wire_put_uint(out, 4, r->index);
+    wire_put_uint(out, 5, r->entries);
+    wire_put_uint(out, 6, s->recovery_view.bytes_done);
+    wire_put_uint(out, 7, s->recovery_view.bytes_left);
+    wire_put_uint(out, 8, s->recovery_view.bytes_per_second);
+    wire_put_uint(out, 9, s->recovery_view.remaining_ms);
+    wire_put_uint(out, 10, r->redo_ms);
+    wire_put_uint(out, 11, r->undone);
+    if (report->loss_found) {
+        wire_put_str(out, 12, wal_lsn_text(report->lsn_lost, lsn));
+        wire_put_uint(out, 13, report->index_kept);
+        wire_put_uint(out, 14, report->records_dropped);
+    }
+    wire_end(out, mark);
+}
+
 static const char *leader_name(const struct configuration *c, uint64_t leader, char *dst,
                                size_t size)
 {
@@ -251,6 +279,7 @@ static void put_node_status(const struct service *service, const struct log_figu
     wire_put_uint(out, 21, s.reads);
     put_checkpoint(out, &s);
     put_damage(out, &s.damage);
+    put_recovery(out, &s, storage_report(storage, STORAGE_LOCAL));
 }
 
 /* --- the job that reads the figures, for whoever asks --- */

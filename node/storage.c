@@ -33,6 +33,7 @@ struct storage {
     struct storage_log_settings log_settings;
     int recovery_mode; /* -1: what control says */
     bool was_clean;
+    uint64_t analysis_ms;
     atomic_bool failed; /* set once, after failure was written */
     struct err failure;
 };
@@ -305,10 +306,12 @@ enum err_code storage_open(const struct storage_options *options, struct storage
     s->recovery_mode = options->recovery_mode;
     s->log_settings.buffer_size = STORAGE_BUFFER_SIZE;
     (void)snprintf(s->dir, sizeof s->dir, "%s", options->dir);
+    uint64_t began_us = io_monotonic_us(s->io);
     enum err_code code = io_join(s->tsdb_dir, s->dir, "tsdb", e);
     if (code == ERR_OK) {
         code = open_all(s, options, e);
     }
+    s->analysis_ms = (io_monotonic_us(s->io) - began_us) / 1000;
     if (code != ERR_OK) {
         release(s);
         return code;
@@ -363,6 +366,11 @@ bool storage_has(const struct storage *s, enum storage_log log)
 bool storage_was_clean(const struct storage *s)
 {
     return s->was_clean;
+}
+
+uint64_t storage_analysis_ms(const struct storage *s)
+{
+    return s->analysis_ms;
 }
 
 struct io *storage_io(const struct storage *s)

@@ -52,6 +52,7 @@ const struct control *storage_control(const struct storage *s);
 const struct wal_report *storage_report(const struct storage *s, enum storage_log log);
 bool storage_has(const struct storage *s, enum storage_log log);
 bool storage_was_clean(const struct storage *s);
+uint64_t storage_analysis_ms(const struct storage *s); /* how long storage_open() took */
 struct io *storage_io(const struct storage *s);
 const char *storage_dir(const struct storage *s);
 const char *storage_tsdb_dir(const struct storage *s);

@@ -219,6 +219,11 @@ uint64_t tsdb_checkpoint_index(const struct tsdb *db)
     return atomic_load_explicit(&db->checkpoint_index, memory_order_acquire);
 }
 
+bool tsdb_has_open_change(const struct tsdb *db)
+{
+    return db->large.next != 0;
+}
+
 bool tsdb_frozen(const struct tsdb *db)
 {
     return atomic_load_explicit(&db->frozen, memory_order_acquire);

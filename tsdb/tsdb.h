@@ -53,6 +53,8 @@ uint64_t tsdb_applied_index(const struct tsdb *db);
 uint64_t tsdb_applied_term(const struct tsdb *db);
 uint64_t tsdb_checkpoint_index(const struct tsdb *db); /* last finished one */
 bool tsdb_frozen(const struct tsdb *db);
+/* Owner, or while it is idle: parts of a large change wait for its other parts. */
+bool tsdb_has_open_change(const struct tsdb *db);
 size_t tsdb_memory_size(const struct tsdb *db); /* bytes in memory tables */
 
 /* --- applying --- */

@@ -229,6 +229,14 @@ bool wal_term_at(const struct wal *w, uint64_t index, uint64_t *term)
     return true;
 }
 
+uint64_t wal_lsn_at(const struct wal *w, uint64_t index)
+{
+    CHECK(w != NULL);
+    CHECK(w->set.count > 0);
+    const struct wal_place *place = wal_table_at(&w->table, index);
+    return place == NULL || wal_place_side(place) ? 0 : wal_place_lsn(place);
+}
+
 bool wal_type_at(const struct wal *w, uint64_t index, enum wal_type *type)
 {
     CHECK(w != NULL && type != NULL);

@@ -159,6 +159,8 @@ uint64_t wal_index_last(const struct wal *w);
  * At first - 1 gives the term of the cut. */
 bool wal_term_at(const struct wal *w, uint64_t index, uint64_t *term);
 bool wal_type_at(const struct wal *w, uint64_t index, enum wal_type *type);
+/* Where the entry at an index stands; 0: not held, or not known. */
+uint64_t wal_lsn_at(const struct wal *w, uint64_t index);
 /* Holes in order of index. Borrowed until the next call that changes the log. */
 const struct wal_hole *wal_holes(const struct wal *w, size_t *count);
 const struct wal_hole *wal_hole_at(const struct wal *w, uint64_t index); /* NULL: none */

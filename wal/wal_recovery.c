@@ -31,6 +31,8 @@ struct recovery {
     struct wal_scan_end end; /* of the last segment */
     struct buf identifiers;  /* of the slots in the last segment */
     uint64_t segment;        /* being scanned */
+    uint64_t began_us;       /* when the replay began */
+    uint64_t said_us;        /* when the log last heard of it */
     bool last_incomplete;    /* the last segment's file is missing or short */
     uint64_t segment_known;  /* last one with a slot of known sequence */
     uint64_t sequence_known;
@@ -153,12 +155,37 @@ static void visit_slot(void *context, const struct wal_found *found)
     log_slot(r, found);
 }
 
+/* How far the analysis is, at most once a second. */
+static void say_progress(struct recovery *r)
+{
+    CHECK(r->began_us <= r->said_us);
+    CHECK(r->segment >= r->w->set.first);
+    enum { SECOND_US = 1000 * 1000, MS_US = 1000 };
+    const struct wal *w = r->w;
+    uint64_t now = io_monotonic_us(w->io);
+    if (now < r->said_us + SECOND_US) {
+        return;
+    }
+    r->said_us = now;
+    uint64_t done = r->segment - w->set.first;
+    uint64_t left = wal_set_last(&w->set) - r->segment + 1;
+    uint64_t us = now - r->began_us;
+    char position[WAL_LSN_TEXT_SIZE];
+    log_info(w->log, "wal", "analysis",
+             "dir=%s lsn=%s bytes_left=%" PRIu64 " bytes_per_second=%" PRIu64
+             " remaining_ms=%" PRIu64,
+             w->dir, lsn(wal_lsn_of(&w->layout, r->segment, 0), position),
+             left * w->layout.segment_size, done * w->layout.segment_size * MS_US / (us / MS_US),
+             done == 0 ? 0 : us * left / done / MS_US);
+}
+
 static enum err_code replay_segment(struct recovery *r, uint64_t segment, struct err *e)
 {
     CHECK(r->lsn_durable >= wal_lsn_of(&r->w->layout, wal_set_last(&r->w->set), 0));
     CHECK(segment > r->segment);
     struct wal *w = r->w;
     r->segment = segment;
+    say_progress(r);
     enum err_code code = start_reader(r, segment, e);
     if (code != ERR_OK) {
         return code;
@@ -208,6 +235,8 @@ static enum err_code replay_all(struct recovery *r, struct err *e)
         return code;
     }
     wal_replay_init(&r->replay, &w->layout, w->role == WAL_LOCAL, &w->table, &w->writer.extent);
+    r->began_us = io_monotonic_us(w->io);
+    r->said_us = r->began_us;
     for (uint64_t segment = w->set.first; segment <= wal_set_last(&w->set); segment++) {
         code = replay_segment(r, segment, e);
         if (code != ERR_OK) {

@@ -110,6 +110,17 @@ TEST(salvage, rows_of_a_node_that_no_other_can_help_are_served_again)
     cluster_start(saved, 0, NULL);
     (void)cluster_wait_healthy(saved);
     EXPECT_UINT(count_rows(saved), rows + (uint64_t)3 * ROWS);
+    const char *const status[] = {TEST_PROGRAM_DIR "/tidemark",
+                                  "--endpoints",
+                                  cluster_client_address(saved, 0),
+                                  "status",
+                                  "--local",
+                                  "--format",
+                                  "json",
+                                  NULL};
+    EXPECT_INT(cluster_run(saved, status, &output), 0);
+    EXPECT_CONTAINS((const char *)output.data, "\"recovery\": {\"phase\": \"done\"");
+    EXPECT_CONTAINS((const char *)output.data, "\"entries\": 3, ");
 
     /* The old directory is as it was: its cluster repairs it. */
     cluster_start_all(c);

@@ -149,6 +149,10 @@ bool solo_try_start(struct solo *s, struct err *e)
 
 static bool run_lane(struct solo *s, enum lane lane)
 {
+    if (s->options.hold_apply_when_local && member_state(s->member) == MEMBER_LOCAL) {
+        s->options.hold_apply_when_local = false;
+        s->hold[LANE_APPLY] = true;
+    }
     struct job_queue jobs = s->lanes[lane];
     if (s->hold[lane] || jobs.first == NULL) {
         return false;

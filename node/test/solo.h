@@ -12,9 +12,10 @@ enum { SOLO_ROWS_MAX = 32 }; /* of one write */
 
 struct solo_options {
     unsigned wal_level;
-    size_t peer_count; /* 0: alone */
-    size_t part_size;  /* of a piece of a large write; 0: as in production */
-    unsigned weaken;   /* node/member_weaken.h */
+    size_t peer_count;          /* 0: alone */
+    size_t part_size;           /* of a piece of a large write; 0: as in production */
+    unsigned weaken;            /* node/member_weaken.h */
+    bool hold_apply_when_local; /* once the state is open, the apply lane stands still */
 };
 
 /* A request, and its answer. */

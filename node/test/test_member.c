@@ -169,9 +169,9 @@ TEST(member, full_memory_refuses_writes_says_why_and_ends_with_the_checkpoint)
 }
 
 /* Flips a bit in a row of the local WAL, near its end. */
-static void damage_a_row(struct solo *s)
+static void damage_near_end(struct solo *s, size_t back)
 {
-    enum { BACK = 1500, SIZE_MAX_READ = 1 << 20 };
+    enum { SIZE_MAX_READ = 1 << 20 };
     struct io *io = fake_disk_io(s->disk);
     struct io_name *names = NULL;
     struct buf content = {0};
@@ -190,9 +190,14 @@ static void damage_a_row(struct solo *s)
     while (end > 0 && content.data[end - 1] == 0) {
         end--;
     }
-    CHECK(end > BACK);
-    fake_disk_flip_bit(s->disk, path, end - BACK, 3);
+    CHECK(end > back);
+    fake_disk_flip_bit(s->disk, path, end - back, 3);
     buf_deinit(&content);
+}
+
+static void damage_a_row(struct solo *s)
+{
+    damage_near_end(s, 1500);
 }
 
 /* Rows that a start finds in a damaged log after the operator has asked to skip
@@ -249,6 +254,76 @@ static uint64_t checkpoint_after_start(bool damage)
     EXPECT_INT(solo_count(&s), count);
     solo_close(&s);
     return index;
+}
+
+TEST(member, a_replay_says_how_far_it_is_and_keeps_its_figures)
+{
+    enum { MANY = 3000 };
+    struct solo s;
+    solo_open(&s, (struct solo_options){.wal_level = 2});
+    EXPECT_OK(solo_make_table(&s));
+    EXPECT_OK(solo_set(&s, "ts.wal.checkpoint_interval", "1h"));
+    for (int64_t i = 1; i <= MANY; i++) {
+        EXPECT_OK(solo_write(&s, i));
+    }
+    solo_crash(&s, false);
+    solo_start(&s);
+    solo_run(&s, 500);
+    struct member_status status = member_status(s.member);
+    EXPECT(status.recovery.phase == RECOVERY_DONE);
+    EXPECT(status.recovery.entries >= MANY);
+    EXPECT_UINT(status.recovery.undone, 0);
+    EXPECT(status.recovery_view.bytes_done > (uint64_t)MANY * 100);
+    EXPECT_UINT(status.recovery_view.bytes_left, 0);
+    EXPECT_STR(status.message, "");
+    EXPECT_INT(solo_count(&s), MANY);
+    solo_close(&s);
+}
+
+/* A log may hold more than fits in memory: reading waits for applying. */
+TEST(member, a_replay_does_not_read_on_while_nothing_is_applied)
+{
+    enum { MANY = 3000, AHEAD_MAX = 2000 };
+    struct solo s;
+    solo_open(&s, (struct solo_options){.wal_level = 2});
+    EXPECT_OK(solo_make_table(&s));
+    EXPECT_OK(solo_set(&s, "ts.wal.checkpoint_interval", "1h"));
+    for (int64_t i = 1; i <= MANY; i++) {
+        EXPECT_OK(solo_write(&s, i));
+    }
+    solo_crash(&s, false);
+    s.options.hold_apply_when_local = true;
+    solo_start(&s);
+    solo_run(&s, 3000);
+    struct member_status status = member_status(s.member);
+    EXPECT(status.recovery.phase == RECOVERY_REDO);
+    EXPECT(status.recovery.entries > 0 && status.recovery.entries < AHEAD_MAX);
+    EXPECT(status.recovery_view.bytes_left > 0);
+    EXPECT(!status.healthy);
+    s.hold[LANE_APPLY] = false;
+    solo_run(&s, 1500);
+    EXPECT(member_status(s.member).recovery.phase == RECOVERY_DONE);
+    EXPECT_INT(solo_count(&s), MANY);
+    solo_close(&s);
+}
+
+/* safety.md G2: its last parts are lost, so it never took effect, and that is said. */
+TEST(member, a_large_change_without_its_end_is_undone)
+{
+    struct solo s;
+    solo_open(&s, (struct solo_options){.wal_level = 1, .part_size = 200});
+    fill(&s);
+    EXPECT_OK(solo_write_rows(&s, 1000, SOLO_ROWS_MAX));
+    EXPECT_INT(solo_count(&s), ROWS + SOLO_ROWS_MAX);
+    solo_crash(&s, false);
+    damage_near_end(&s, 300);
+    solo_start(&s);
+    solo_run(&s, 500);
+    EXPECT_UINT(member_status(s.member).recovery.undone, 1);
+    EXPECT_INT(solo_count(&s), ROWS);
+    EXPECT_OK(solo_write(&s, 2000));
+    EXPECT_INT(solo_count(&s), ROWS + 1);
+    solo_close(&s);
 }
 
 /* safety.md A9 */

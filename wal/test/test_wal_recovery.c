@@ -337,6 +337,52 @@ TEST(wal_recovery, a_record_of_a_newer_program_is_refused_and_kept)
     fixture_deinit(&f);
 }
 
+/* Each damaged slot takes a second to find, says the clock. */
+static struct {
+    uint64_t us;
+    char lines[512];
+} slow;
+
+static int64_t no_wall(void *context)
+{
+    (void)context;
+    return 0;
+}
+
+static void note_line(void *context, const char *line)
+{
+    (void)context;
+    if (strstr(line, "slot-damaged") != NULL) {
+        slow.us += 1000 * 1000;
+        fake_disk_set_monotonic(f.disk, slow.us);
+    } else if (strstr(line, " wal analysis ") != NULL) {
+        (void)snprintf(slow.lines + strlen(slow.lines), sizeof slow.lines - strlen(slow.lines),
+                       "%s", strstr(line, "dir="));
+    }
+}
+
+TEST(wal_recovery, a_long_analysis_says_how_far_it_is)
+{
+    static const struct log log = {.level = LOG_INFO, .wall_us = no_wall, .write = note_line};
+    open_new(WAL_RAFT);
+    fixture_fill(&f, 1, 150, 1, 900); /* three segments */
+    REQUIRE_OK(wal_close(f.wal, &f.err));
+    f.wal = NULL;
+    REQUIRE_UINT(f.extent.segment_last, 3);
+    f.options.log = &log;
+    slow.us = 0;
+    slow.lines[0] = '\0';
+    fake_disk_flip_bit(f.disk, fixture_segment(1), fixture_offset(4, 900) + 200, 3);
+    fake_disk_flip_bit(f.disk, fixture_segment(2), fixture_offset(4, 900) + 200, 3);
+    REQUIRE_OK(fixture_open(&f));
+    EXPECT_STR(slow.lines, "dir=log lsn=0/00020000 bytes_left=131072 bytes_per_second=65536 "
+                           "remaining_ms=2000\n"
+                           "dir=log lsn=0/00030000 bytes_left=65536 bytes_per_second=65536 "
+                           "remaining_ms=1000\n");
+    f.options.log = NULL;
+    fixture_deinit(&f);
+}
+
 TEST(wal_recovery, the_report_tells_what_was_found)
 {
     open_new(WAL_RAFT);

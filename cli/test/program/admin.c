@@ -51,6 +51,7 @@ TEST(program_admin, status_shows_every_log)
     EXPECT_CONTAINS(r->out, "\"last_checkpoint\": {\"index\": 15, \"time\": "
                             "\"2023-11-14T22:13:20.000Z\", \"duration_ms\": 12, \"bytes\": 4096}");
     EXPECT_CONTAINS(r->out, "\"last_checkpoint\": null");
+    EXPECT_CONTAINS(r->out, "\"recovery\": null");
     EXPECT_CONTAINS(r->out, "\"retained_by\": \"slow replica n3\"");
     EXPECT_CONTAINS(r->out, "\"records\": 4000, \"bytes\": 500000, \"buffers_full\": 7, \"write\": "
                             "{\"count\": 1000, \"us\": 9000, \"us_max\": 1500, \"below_us\": "
