@@ -498,10 +498,12 @@ static enum err_code validate_in(struct tsdb *db, const struct version *v,
     case COMMAND_NODE_START:
     case COMMAND_CLUSTER_FORMED:
     case COMMAND_NODE_REMOVED:
-    case COMMAND_PART:
-    case COMMAND_PACKED:
     case COMMAND_KIND_COUNT:
         break;
+    case COMMAND_PART:
+    case COMMAND_PACKED:
+        /* Only the proposer makes them; in the log among others they would stop every node. */
+        return err_set(e, ERR_INVALID, "parts and packed commands can't be proposed");
     }
     return ERR_OK;
 }

@@ -502,6 +502,8 @@ TEST(apply, validation_refuses_what_would_fail_and_changes_nothing)
                "ts.wal.wal_level: \"9\" is outside 0..3");
     EXPECT_STR(validate(&f, COMMAND_CHECKPOINT, (struct bytes){0}), "ok");
     EXPECT_STR(validate(&f, COMMAND_OPEN_SESSION, (struct bytes){0}), "ok");
+    EXPECT_CONTAINS(validate(&f, COMMAND_PART, buf_bytes(&body)), "can't be proposed");
+    EXPECT_CONTAINS(validate(&f, COMMAND_PACKED, buf_bytes(&body)), "can't be proposed");
     EXPECT_SAME_HASH(state_hash(&f), before);
     buf_deinit(&body);
     fixture_close(&f);
