@@ -63,6 +63,8 @@ enum {
 
     /* --- log --- */
 
+    /* What a checkpoint takes of the disk besides the rows: its manifest. */
+    LIMIT_ROOM_MARGIN_SIZE = 1 * LIMIT_MIB,
     /* Entries that a leader has submitted and not yet seen committed. */
     LIMIT_UNCOMMITTED_ENTRIES = 1024,
     /* Entries that are out to one peer, and of one append. */

@@ -596,6 +596,7 @@ void member_tick(struct member *m, uint64_t now_ms)
         check_disk(m);
     }
     if (!member_is_ending(m)) {
+        member_room_tick(m);
         member_found_tick(m);
         member_repair_tick(m);
         member_raft_tick(m);
@@ -629,6 +630,7 @@ uint64_t member_deadline_ms(const struct member *m)
     if (m->replica != NULL) {
         at = earliest(at, replica_deadline_ms(m->replica));
     }
+    at = earliest(at, member_room_deadline_ms(m));
     if (m->leader_gone_ms != 0) {
         at = earliest(at, m->leader_gone_ms);
     }
@@ -744,7 +746,7 @@ static void put_message(const struct member *m, char *dst, size_t size)
     (void)snprintf(dst, size, "%s%s%s", m->message, m->message[0] != '\0' && refused ? "; " : "",
                    refused ? m->refused : "");
     if (dst[0] == '\0') {
-        member_checkpoint_message(m, dst, size);
+        member_room_message(m, dst, size);
     }
     if (dst[0] == '\0') {
         (void)snprintf(dst, size, "%s", m->agree.text);

@@ -95,6 +95,16 @@ static void take_start(struct member *m, const struct hard_state *hard)
     }
 }
 
+/* What is in memory stays there, frozen: tried again until there is room. */
+static void wait_for_room(struct member *m, struct checkpoint_job *c)
+{
+    log_warn(m->log, "node", "checkpoint-waits", "reason=\"%s\"", c->err.text);
+    CHECK(m->checkpoint_waits == NULL);
+    m->checkpoint_waits = c;
+    m->room.checkpoint_waits = true;
+    m->checkpoint_retry_ms = m->now_ms + RETRY_MS;
+}
+
 static void reply_checkpoints(struct member *m, uint64_t index)
 {
     struct member_request *r = m->checkpoint_requests.first;
@@ -210,6 +220,10 @@ static void done_write(struct job *job)
         member_damage_seen(m);
         return;
     }
+    if (c->code == ERR_NO_SPACE && !is_weakened(m->weaken, WEAKEN_ROOM)) {
+        wait_for_room(m, c);
+        return;
+    }
     if (c->code != ERR_OK) {
         fail_checkpoint(m, c);
         return;
@@ -234,6 +248,7 @@ void member_checkpoint_again(struct member *m)
         return;
     }
     m->checkpoint_waits = NULL;
+    m->room.checkpoint_waits = false;
     c->spare = !member_has_others(m);
     member_submit(m, &c->job, LANE_POOL, work_write, done_write);
 }
@@ -363,7 +378,8 @@ static bool may_propose(const struct member *m)
 static bool is_due(const struct member *m)
 {
     bool changed = m->changed_index > m->control.checkpoint_index;
-    bool grown = tsdb_memory_size(m->db) > m->settings.memory_size_max / 2;
+    bool grown = tsdb_memory_size(m->db) > m->settings.memory_size_max / 2 ||
+                 member_room_wants_checkpoint(m);
     if (changed && (grown || m->now_ms >= m->checkpoint_next_ms)) {
         return true;
     }
@@ -409,6 +425,10 @@ static void watch_memory(struct member *m)
 void member_checkpoint_tick(struct member *m)
 {
     watch_memory(m);
+    if (m->checkpoint_waits != NULL && m->room.checkpoint_waits &&
+        m->now_ms >= m->checkpoint_retry_ms) {
+        member_checkpoint_again(m);
+    }
     if (m->db == NULL || m->checkpoint_running || m->stop_asked || m->level != NULL ||
         !may_propose(m)) {
         return;
@@ -421,6 +441,7 @@ void member_checkpoint_tick(struct member *m)
     }
     m->checkpoint_next_ms = m->now_ms + m->settings.checkpoint_interval_ms;
     m->checkpoint_retry_ms = m->now_ms + RETRY_MS;
+    m->room.checkpoint_ms = m->now_ms + MEMBER_ROOM_CHECKPOINT_MS;
     member_propose_own(m, COMMAND_CHECKPOINT, (struct bytes){0});
 }
 

@@ -37,19 +37,20 @@
 
 enum {
     MEMBER_PEERS_MAX = 2 * LIMIT_NODES_MAX,
-    MEMBER_BATCH_COMMANDS_MAX = 512, /* commands gathered into one entry */
-    MEMBER_BATCH_SIZE_MAX = 1 << 20, /* bytes after which an entry is proposed at once */
-    MEMBER_APPLY_ENTRIES_MAX = 64,   /* entries of one apply job */
-    MEMBER_MARK_IDLE_MS = 50,        /* safety.md A3 */
-    MEMBER_STOPPED_MS = 1500,        /* between two ticks: the process was stopped meanwhile */
-    MEMBER_DISK_HANG_MS = 2000,      /* safety.md H2 */
-    MEMBER_PROGRESS_MS = 500,        /* how often peers are told of our progress */
-    MEMBER_CHUNK_SIZE = 256 * 1024,  /* of a checkpoint file in one message */
-    MEMBER_TRAILING_ENTRIES = 1024,  /* kept in the log below a checkpoint for slow followers */
-    MEMBER_CACHE_SIZE = 32 << 20,    /* bytes of applied entries kept in memory for followers */
-    MEMBER_GATE_MS = 1000,           /* how long a start waits for the voters' welcome */
-    MEMBER_SCRUB_PAUSE_MS = 10000,   /* small logs and parts are not read all the time */
-    MEMBER_REFUSED_MS = 5000,        /* a refusal is news for so long; we dial again sooner */
+    MEMBER_BATCH_COMMANDS_MAX = 512,   /* commands gathered into one entry */
+    MEMBER_BATCH_SIZE_MAX = 1 << 20,   /* bytes after which an entry is proposed at once */
+    MEMBER_APPLY_ENTRIES_MAX = 64,     /* entries of one apply job */
+    MEMBER_MARK_IDLE_MS = 50,          /* safety.md A3 */
+    MEMBER_STOPPED_MS = 1500,          /* between two ticks: the process was stopped meanwhile */
+    MEMBER_DISK_HANG_MS = 2000,        /* safety.md H2 */
+    MEMBER_PROGRESS_MS = 500,          /* how often peers are told of our progress */
+    MEMBER_CHUNK_SIZE = 256 * 1024,    /* of a checkpoint file in one message */
+    MEMBER_TRAILING_ENTRIES = 1024,    /* kept in the log below a checkpoint for slow followers */
+    MEMBER_CACHE_SIZE = 32 << 20,      /* bytes of applied entries kept in memory for followers */
+    MEMBER_GATE_MS = 1000,             /* how long a start waits for the voters' welcome */
+    MEMBER_SCRUB_PAUSE_MS = 10000,     /* small logs and parts are not read all the time */
+    MEMBER_REFUSED_MS = 5000,          /* a refusal is news for so long; we dial again sooner */
+    MEMBER_ROOM_CHECKPOINT_MS = 10000, /* between checkpoints made because a disk is full */
 };
 
 /* The settings that the member itself follows, as last applied. */
@@ -120,6 +121,7 @@ struct peer {
     uint64_t cluster_id;       /* that it said; only founding messages count unless it is ours */
     uint64_t checkpoint_index; /* last one it said it holds durably */
     uint64_t applied_index;
+    bool no_room; /* its disk is full */
     char client_address[LIMIT_ADDRESS_SIZE_MAX + 1];
     char peer_address[LIMIT_ADDRESS_SIZE_MAX + 1];
     char name[LIMIT_NAME_SIZE_MAX + 1];
@@ -169,7 +171,20 @@ struct member {
     size_t jobs_out;
     size_t log_jobs_out;
     uint64_t log_progress_ms; /* when the log lane last finished a job, or got its first */
-    bool mark_due;            /* a log was written to since the last MARK */
+    struct {
+        struct storage_room found; /* unit 0: not known yet */
+        uint64_t appended;         /* bytes given to the log lane since 'found' was asked for */
+        uint64_t appended_before;  /* of them, those before the question that is out */
+        uint64_t next_ms;          /* when to ask again */
+        bool asked;                /* the question is out */
+        bool low;                  /* writes are refused, appends dropped */
+        uint64_t needed;           /* bytes that the last one refused would need */
+        uint64_t hand_over_ms;     /* when the lead may be handed over for that */
+        uint64_t checkpoint_ms;    /* when a checkpoint may be made for that */
+        bool checkpoint_waits;     /* checkpoint_waits is for room */
+        uint64_t applied;          /* applied_index when it was last asked */
+    } room;
+    bool mark_due; /* a log was written to since the last MARK */
     uint64_t appended_ms;
     struct storage_log_settings log_settings; /* as last given to the log lane */
     uint64_t log_sync_ms; /* when what was answered without a sync gets one; 0: nothing was */
@@ -273,7 +288,7 @@ struct member {
     struct scrub *scrub;   /* NULL: not begun yet */
     struct agreement agree;
     struct member_damage damage;
-    struct checkpoint_job *checkpoint_waits; /* for parts that it can't read */
+    struct checkpoint_job *checkpoint_waits; /* for parts that it can't read, or for room */
 
     struct manage *manage;
     uint64_t led_ms; /* when the role last changed */
@@ -417,6 +432,22 @@ void member_take_status_answer(struct member *m, const Tidemark__Peer__V1__Statu
 void member_leader_changed(struct member *m, uint64_t leader);
 /* What was handed to a peer whose link broke. */
 void member_forwards_lost(struct member *m, uint64_t peer_id);
+
+/* --- member_room.c: a disk that is full (safety.md H1) --- */
+
+void member_room_tick(struct member *m);
+uint64_t member_room_deadline_ms(const struct member *m);
+/* Counts what is given to the log lane. */
+void member_room_appended(struct member *m, size_t payload_size);
+/* Whether a change of that many bytes may be taken. ERR_NO_SPACE names the directory
+ * and the bytes that it needs. */
+MUST_CHECK enum err_code member_room_for(struct member *m, size_t size, struct err *e);
+/* What is taken of an append of the leader's, of that many bytes. */
+enum replica_room member_room_for_append(struct member *m, size_t size);
+/* Our disk or a peer's is full, and the last checkpoint for that is a while ago. */
+bool member_room_wants_checkpoint(const struct member *m);
+/* What to tell people; while there is room, what checkpoints have to tell. */
+void member_room_message(const struct member *m, char *dst, size_t size);
 
 /* --- member_peer.c --- */
 

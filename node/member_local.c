@@ -266,6 +266,7 @@ void member_local_submit(struct member *m, struct entry *entry)
     c->append = !data || level != WAL_LEVEL_OFF;
     c->sync = !data || level == WAL_LEVEL_SYNC || level == WAL_LEVEL_BYRL;
     if (c->append) {
+        member_room_appended(m, entry->size);
         m->mark_due = true;
         m->appended_ms = m->now_ms;
     }

@@ -421,6 +421,7 @@ void member_tell_progress(struct member *m)
     progress.manifest_high = m->agree.manifest.high;
     progress.content_low = m->agree.content.low;
     progress.content_high = m->agree.content.high;
+    progress.no_room = m->room.low;
     Tidemark__Peer__V1__PeerMessage message;
     tidemark__peer__v1__peer_message__init(&message);
     message.body_case = TIDEMARK__PEER__V1__PEER_MESSAGE__BODY_PROGRESS;
@@ -448,7 +449,10 @@ static void take_raft(struct member *m, uint64_t peer_id, struct bytes body)
     if (m->replica == NULL) {
         return; /* forming, repairing or starting: no answer is the only safe one */
     }
-    struct event ev = {.type = EVENT_MESSAGE, .id = peer_id, .message = body};
+    struct event ev = {.type = EVENT_MESSAGE,
+                       .id = peer_id,
+                       .message = body,
+                       .room = member_room_for_append(m, body.size)};
     (void)member_raft_step(m, &ev, NULL);
 }
 
@@ -471,6 +475,7 @@ static void take_progress(struct member *m, uint64_t peer_id,
         p->checkpoint_index = progress->checkpoint_index;
         p->applied_index = progress->applied_index;
         member_agree_peer(m, p, progress);
+        p->no_room = progress->no_room;
     }
 }
 

@@ -367,7 +367,7 @@ void member_propose(struct member *m, const struct command *command, struct memb
         member_reply_error(r, ERR_UNAVAILABLE, "%s", why_unavailable(m));
     } else if (m->state == MEMBER_LOCAL || member_is_leader(m)) {
         struct err e;
-        if (is_refused(m, command, &e)) {
+        if (is_refused(m, command, &e) || member_room_for(m, command->body.size, &e) != ERR_OK) {
             member_reply_error(r, e.code, "%s", e.text);
         } else if (!member_level_take(m, command, r)) {
             gather(m, command, r);

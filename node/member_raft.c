@@ -382,6 +382,9 @@ static void run_append(struct member *m, struct action *a)
     job->count = a->count;
     a->entries = NULL;
     a->count = 0;
+    for (size_t i = 0; i < job->count; i++) {
+        member_room_appended(m, job->entries[i]->size);
+    }
     m->mark_due = true;
     m->appended_ms = m->now_ms;
     member_submit(m, &job->job, LANE_LOG, work_append, done_append);

@@ -320,6 +320,19 @@ static void work_files(struct job *job)
     }
 }
 
+/* The disk is full (safety.md H1): the same is asked for again in a while, when the chunk
+ * may find room. Without its list of files nothing was begun. */
+static void wait_for_room(struct member *m, struct install *t, const char *why)
+{
+    if (t->files == NULL) {
+        abandon(m, why);
+        return;
+    }
+    log_warn(m->log, "node", "install-waits", "index=%" PRIu64 " reason=\"%s\"", t->index, why);
+    t->token = m->token_next++; /* of a question that was never sent */
+    t->asked_ms = m->now_ms;
+}
+
 static void done_files(struct job *job)
 {
     struct install_job *j = (struct install_job *)job;
@@ -331,6 +344,8 @@ static void done_files(struct job *job)
                 tell_bad(m, t);
             }
             abandon(m, j->err.text);
+        } else if (j->code == ERR_NO_SPACE) {
+            wait_for_room(m, t, j->err.text);
         } else if (j->code != ERR_OK) {
             member_fail(m, "checkpoint from a peer: %s", j->err.text);
         } else if (j->more) {

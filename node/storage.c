@@ -8,7 +8,12 @@
 #include "base/check.h"
 #include "base/mem.h"
 
-enum { LOG_COUNT = 2, SET_ASIDE_MAX = 10000, RECYCLE_SEGMENTS = 4 };
+enum {
+    LOG_COUNT = 2,
+    SET_ASIDE_MAX = 10000,
+    RECYCLE_SEGMENTS = 4,
+    PREPARE_SIZE = 1024 * 1024, /* zeroed between two batches */
+};
 
 static const char *const log_names[LOG_COUNT] = {
     [STORAGE_RAFT] = "raft",
@@ -473,6 +478,38 @@ void storage_want_sync(struct storage *s, enum storage_log log)
 {
     CHECK(s->logs[log].wal != NULL);
     s->logs[log].sync_wanted = true;
+}
+
+/* A full disk is no failure: 'done' means that trying again now is of no use. */
+static enum err_code prepare_log(struct wal *w, struct storage_room *out, struct err *e)
+{
+    bool done = false;
+    uint64_t unit = 0;
+    enum err_code code = wal_prepare(w, PREPARE_SIZE, &done, e);
+    if (code != ERR_OK && code != ERR_NO_SPACE) {
+        return code;
+    }
+    uint64_t taken = wal_room(w, &unit);
+    out->taken = taken < out->taken ? taken : out->taken;
+    out->unit = unit;
+    out->done = out->done && (done || code == ERR_NO_SPACE);
+    return ERR_OK;
+}
+
+void storage_prepare(struct storage *s, struct storage_room *out)
+{
+    struct err e;
+    *out = (struct storage_room){
+        .taken = UINT64_MAX, .segment = storage_segment_size(s), .done = true};
+    for (size_t i = 0; i < LOG_COUNT && !s->failed; i++) {
+        struct wal *w = s->logs[i].wal;
+        if (w != NULL && prepare_log(w, out, &e) != ERR_OK) {
+            (void)storage_fail(s, &e);
+        }
+    }
+    if (!s->failed && io_space(s->io, s->dir, &out->free, &e) != ERR_OK) {
+        (void)storage_fail(s, &e);
+    }
 }
 
 void storage_sync(struct storage *s)

@@ -85,6 +85,19 @@ MUST_CHECK enum err_code storage_set_log_settings(struct storage *s,
                                                   struct err *e);
 /* The log was appended to; storage_sync() has to sync it. */
 void storage_want_sync(struct storage *s, enum storage_log log);
+/* What there is room for in the directory (safety.md H1). Sizes are of records, each
+ * counted by wal_record_room(), or (free, segment) of the file system. */
+struct storage_room {
+    uint64_t taken;   /* in space that the logs have already; of the one with less */
+    uint64_t unit;    /* what one more segment adds; 0: no log yet */
+    uint64_t free;    /* of the file system */
+    uint64_t segment; /* what one more segment takes of it */
+    bool done;        /* no work is left towards the next segments */
+};
+
+/* Some work towards the next segments, so that appends needn't wait for it and one is
+ * always left. A failure other than a full disk: FAILED. */
+void storage_prepare(struct storage *s, struct storage_room *out);
 /* The lane's whole queue was worked on: syncs what wants it. On failure: FAILED. */
 void storage_sync(struct storage *s);
 /* NULL while all is well. */

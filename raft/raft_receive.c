@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "proto/command.h"
 #include "raft/raft_replica.h"
 
 static void step_message(struct replica *r, struct raft_message *m)
@@ -131,22 +132,44 @@ static bool step_piece(struct replica *r, const struct raft_packet *p, size_t fr
            term == p->entries[from + size - 1]->term;
 }
 
-/* No room: the append counts as a heartbeat, and is sent again later. */
-static void leave_out_entries(const struct replica *r, struct raft_packet *p)
+static bool is_reserved(const struct entry *entry)
+{
+    CHECK(entry->index > 0);
+    return entry->type != ENTRY_COMMAND ||
+           (entry->size > 0 && entry->payload[0] == COMMAND_CHECKPOINT);
+}
+
+/* How many of the entries are taken now. */
+static size_t entries_with_room(const struct replica *r, const struct raft_packet *p,
+                                enum replica_room room)
+{
+    size_t count = 0;
+    if (r->log.bytes > r->options.cache_size_max + LIMIT_UNAPPLIED_SIZE_MAX ||
+        room == REPLICA_ROOM_NONE) {
+        return 0;
+    }
+    while (count < p->count && (room == REPLICA_ROOM_ALL || is_reserved(p->entries[count]))) {
+        count++;
+    }
+    return count;
+}
+
+/* No room: the append counts as a shorter one or a heartbeat, and the rest is sent
+ * again later. */
+static void leave_out_entries(const struct replica *r, struct raft_packet *p,
+                              enum replica_room room)
 {
     CHECK(p->core.type == RAFT_APPEND_ENTRIES);
-    if (r->log.bytes <= r->options.cache_size_max + LIMIT_UNAPPLIED_SIZE_MAX) {
-        return;
-    }
-    for (size_t i = 0; i < p->count; i++) {
+    size_t count = entries_with_room(r, p, room);
+    for (size_t i = count; i < p->count; i++) {
         entry_unref(p->entries[i]);
     }
-    p->count = 0;
-    p->core.append_entries.n_entries = 0;
+    p->count = count;
+    p->core.append_entries.n_entries = (unsigned)count;
     CHECK(p->entries != NULL || p->count == 0);
 }
 
-static void receive_append(struct replica *r, struct raft_packet *p)
+static void receive_append(struct replica *r, struct raft_packet *p, enum replica_room room)
 {
     CHECK(p->count == p->core.append_entries.n_entries);
     const struct raft_append_entries *append = &p->core.append_entries;
@@ -158,7 +181,7 @@ static void receive_append(struct replica *r, struct raft_packet *p)
     if (raft_guard_prefix(&r->guards, append, r->log.first)) {
         return;
     }
-    leave_out_entries(r, p);
+    leave_out_entries(r, p, room);
     size_t from = 0;
     bool goes_on = true;
     do {
@@ -222,13 +245,13 @@ static void receive_install(struct replica *r, const struct raft_packet *p)
     }
 }
 
-static void receive_core(struct replica *r, struct raft_packet *p)
+static void receive_core(struct replica *r, struct raft_packet *p, enum replica_room room)
 {
     CHECK(p->kind == RAFT_MESSAGE_CORE);
     CHECK(p->core.server_id != r->options.id);
     switch (p->core.type) {
     case RAFT_APPEND_ENTRIES:
-        receive_append(r, p);
+        receive_append(r, p, room);
         break;
     case RAFT_APPEND_ENTRIES_RESULT:
         receive_append_result(r, p);
@@ -265,15 +288,16 @@ static void receive_ping(struct replica *r, uint64_t sender, const struct raft_p
     raft_send_packet(r, sender, &pong);
 }
 
-enum err_code raft_receive(struct replica *r, uint64_t sender, struct bytes message, struct err *e)
+enum err_code raft_receive(struct replica *r, const struct event *event, struct err *e)
 {
+    uint64_t sender = event->id;
     CHECK(r->actions != NULL);
     CHECK(!r->stopped);
     if (sender == 0 || sender == r->options.id) {
         return err_set(e, ERR_INVALID, "a message from nobody, or from ourselves");
     }
     struct raft_packet p;
-    enum err_code code = raft_packet_decode(message, sender, &p, e);
+    enum err_code code = raft_packet_decode(event->message, sender, &p, e);
     if (code != ERR_OK) {
         return code;
     }
@@ -283,7 +307,7 @@ enum err_code raft_receive(struct replica *r, uint64_t sender, struct bytes mess
     }
     switch (p.kind) {
     case RAFT_MESSAGE_CORE:
-        receive_core(r, &p);
+        receive_core(r, &p, event->room);
         break;
     case RAFT_MESSAGE_PING:
         receive_ping(r, sender, &p);

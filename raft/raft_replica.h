@@ -174,7 +174,7 @@ void raft_update_tell(struct replica *r, const struct configuration *c);
 void raft_settle(struct replica *r);
 
 /* --- raft_receive.c --- */
-enum err_code raft_receive(struct replica *r, uint64_t sender, struct bytes message, struct err *e);
+enum err_code raft_receive(struct replica *r, const struct event *event, struct err *e);
 
 /* --- raft_send.c --- */
 void raft_send_packet(struct replica *r, uint64_t peer, const struct raft_packet *p);

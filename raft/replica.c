@@ -353,7 +353,7 @@ static enum err_code dispatch(struct replica *r, struct event *event, struct err
         on_tick(r);
         return ERR_OK;
     case EVENT_MESSAGE:
-        return raft_receive(r, event->id, event->message, e);
+        return raft_receive(r, event, e);
     case EVENT_SUBMIT:
         return raft_lead_submit(r, event, e);
     case EVENT_HARD_STATE_DURABLE:

@@ -75,6 +75,14 @@ enum event_type {
     EVENT_TIMERS,         /* heartbeat_ms and election_ms changed */
 };
 
+/* What the log has room for (safety.md H1). Entries of an append that find none are left
+ * out: it counts as a heartbeat, and they are sent again later. */
+enum replica_room {
+    REPLICA_ROOM_ALL,
+    REPLICA_ROOM_RESERVED, /* for what elects, or frees space: barriers, changes, checkpoints */
+    REPLICA_ROOM_NONE,
+};
+
 struct event {
     enum event_type type;
     uint64_t now_ms; /* monotonic; never falls */
@@ -84,10 +92,11 @@ struct event {
     struct bytes message;   /* MESSAGE: payload of PeerMessage.raft, not yet trusted */
     struct entry **entries; /* SUBMIT: index and term are set here; LOG_READ. Borrowed. */
     size_t count;
-    uint64_t index; /* APPLIED, CHECKPOINT, INSTALLED, APPEND_DURABLE (last of the append),
+    uint64_t index;         /* APPLIED, CHECKPOINT, INSTALLED, APPEND_DURABLE (last of the append),
                              LOG_READ (first) */
-    uint64_t term;  /* APPEND_DURABLE, CHECKPOINT, INSTALLED */
-    uint64_t cut;   /* CHECKPOINT */
+    uint64_t term;          /* APPEND_DURABLE, CHECKPOINT, INSTALLED */
+    uint64_t cut;           /* CHECKPOINT */
+    enum replica_room room; /* MESSAGE */
     uint64_t token; /* READ, LOG_READ. APPEND_DURABLE: of the last ACTION_APPEND that is synced;
                              0: of the first one out that ends with (index, term) */
     const struct configuration *configuration; /* CHANGE; CHECKPOINT: that of the checkpoint */

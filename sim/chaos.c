@@ -87,6 +87,30 @@ static void slow_disk(struct world *w)
     world_say(w, "the disk of %s is slow", n->name);
 }
 
+/* A small disk, which the node itself fills: what it looks at once a second can't take
+ * it by surprise (safety.md H1). */
+static void fill_disk(struct world *w)
+{
+    struct node *n = any_node(w);
+    uint64_t room = random_below(&w->random, 4 * WORLD_SEGMENT_SIZE);
+    if (n->full_until_us != 0 || !node_is_serving(n)) {
+        return;
+    }
+    n->full_until_us = w->now_us + random_between(&w->random, 1000, 8000) * WORLD_MS;
+    fake_disk_set_capacity(n->disk, fake_disk_used(n->disk) + room);
+    w->counts.full_disks++;
+    world_say(w, "the disk of %s has %" PRIu64 " bytes left", n->name, room);
+}
+
+static void empty_disk(struct node *n)
+{
+    if (n->full_until_us != 0) {
+        world_say(n->world, "the disk of %s has room", n->name);
+    }
+    n->full_until_us = 0;
+    fake_disk_set_capacity(n->disk, 0);
+}
+
 static void step_clock(struct world *w)
 {
     struct node *n = any_node(w);
@@ -399,7 +423,7 @@ struct fault {
 static const struct fault faults[] = {
     {12, crash_one}, {2, crash_all},     {8, crash_in_write}, {5, pause_one},     {5, slow_disk},
     {2, step_clock}, {10, damage_one},   {8, hurt_one},       {3, wipe_one},      {4, take_image},
-    {6, partition},  {5, block_one_way}, {5, reset_link},     {16, heal_network},
+    {6, partition},  {5, block_one_way}, {5, reset_link},     {16, heal_network}, {4, fill_disk},
 };
 
 static void strike(struct world *w)
@@ -422,6 +446,9 @@ static void resume_due(struct world *w)
 {
     for (size_t i = 0; i < w->node_count; i++) {
         struct node *n = &w->nodes[i];
+        if (n->full_until_us != 0 && n->full_until_us <= w->now_us) {
+            empty_disk(n);
+        }
         if (n->up && n->paused && n->resume_us <= w->now_us) {
             n->paused = false;
             fake_net_pause(w->net, n->number, false);
@@ -451,6 +478,7 @@ void chaos_heal(struct world *w)
     for (size_t i = 0; i < w->node_count; i++) {
         struct node *n = &w->nodes[i];
         n->slow_until_us = 0;
+        empty_disk(n);
         if (n->up && n->paused) {
             n->resume_us = w->now_us;
         }

@@ -459,7 +459,7 @@ static bool may_be_repeated(struct client *c)
 {
     enum err_code code = c->code;
     return code == ERR_UNAVAILABLE || code == ERR_NOT_LEADER || code == ERR_DEADLINE ||
-           code == ERR_FULL ||
+           code == ERR_FULL || code == ERR_NO_SPACE ||
            (code == ERR_UNKNOWN_OUTCOME && c->unknown_answers++ < UNKNOWN_ANSWERS_MAX);
 }
 

@@ -32,6 +32,7 @@ static void add(struct world_counts *total, const struct world_counts *one)
     total->elections += one->elections;
     total->checkpoints += one->checkpoints;
     total->fail_stops += one->fail_stops;
+    total->full_disks += one->full_disks;
 }
 
 static void print(const char *label, const struct world_counts *c)
@@ -40,11 +41,11 @@ static void print(const char *label, const struct world_counts *c)
                  " unknown %" PRIu64 " elections %" PRIu64 " crashes %" PRIu64 " (power %" PRIu64
                  ") damages %" PRIu64 " repaired %" PRIu64 " (running %" PRIu64 " repaired %" PRIu64
                  ") wipes %" PRIu64 " rollbacks %" PRIu64 " partitions %" PRIu64
-                 " checkpoints %" PRIu64 " fail-stops %" PRIu64 "\n",
+                 " checkpoints %" PRIu64 " fail-stops %" PRIu64 " full disks %" PRIu64 "\n",
                  label, c->commits, c->acked_writes, c->large_writes, c->acked_reads, c->unknown,
                  c->elections, c->crashes, c->power_failures, c->damages, c->repairs, c->hurts,
                  c->hurts_repaired, c->wipes, c->rollbacks, c->partitions, c->checkpoints,
-                 c->fail_stops);
+                 c->fail_stops, c->full_disks);
 }
 
 static uint64_t number_of(const char *text)

@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/mem.h"
 #include "io/io_twin.h"
+#include "node/member_weaken.h"
 #include "sim/world.h"
 
 #define HELLO_US (2 * WORLD_SECOND)
@@ -246,6 +247,9 @@ static void host_stopped(void *context, int exit_code, const char *reason)
     world_say(n->world, "%s stopped with %d: %s", n->name, exit_code, reason);
     n->stopped = true;
     n->exit_code = exit_code;
+    if (strstr(reason, "No space left") != NULL && !is_weakened(n->world->weaken, WEAKEN_ROOM)) {
+        world_fail(n->world, "%s stopped because its disk is full: %s", n->name, reason);
+    }
 }
 
 static const struct member_host host_ops = {
@@ -343,7 +347,8 @@ static bool open_directory(struct node *n)
     if (storage_open(&options, &n->storage, &e) == ERR_OK) {
         return true;
     }
-    if (!n->world->may_refuse) {
+    bool full = e.code == ERR_NO_SPACE && n->full_until_us != 0;
+    if (!n->world->may_refuse && !full) {
         world_fail(n->world, "%s does not start: %s", n->name, e.text);
     }
     world_say(n->world, "%s does not start: %s", n->name, e.text);
@@ -367,8 +372,10 @@ void node_start(struct node *n)
     set_clocks(n);
     world_say(w, "%s starts", n->name);
     n->restart_us = 0;
-    n->refused = !open_directory(n);
-    if (n->refused) {
+    bool opened = open_directory(n);
+    n->refused = !opened && n->full_until_us == 0;
+    if (!opened) {
+        n->restart_us = n->refused ? 0 : w->now_us + WORLD_SECOND;
         return;
     }
     if ((w->weaken & WORLD_WEAKEN_REPAIR) != 0) {

@@ -104,6 +104,7 @@ unsigned world_weaken_named(const char *name)
         {"clean-stop", WEAKEN_CLEAN_STOP},
         {"answers", WORLD_WEAKEN_ANSWERS},
         {"hangs", WEAKEN_HANGS},
+        {"room", WEAKEN_ROOM},
         {"leader-gone", WEAKEN_LEADER_GONE},
         {"forming", WEAKEN_FORMING},
         {"promises", WEAKEN_PROMISES},

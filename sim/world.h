@@ -43,7 +43,7 @@ struct world;
 struct world_counts {
     uint64_t commits, acked_writes, acked_reads, unknown, crashes, power_failures, damages;
     uint64_t large_writes, repairs, hurts, hurts_repaired, wipes, rollbacks, partitions, elections,
-        checkpoints, fail_stops;
+        checkpoints, fail_stops, full_disks;
 };
 
 /* What one side of a link knows. */
@@ -84,6 +84,7 @@ struct node {
     uint64_t restart_us;       /* 0: not planned */
     uint64_t resume_us;        /* of a pause */
     uint64_t slow_until_us;    /* the disk is slow */
+    uint64_t full_until_us;    /* the disk has next to no room; 0: it has */
     uint64_t applied_index;    /* as last seen */
     uint64_t checkpoint_index; /* highest that was durable here, before a wipe too: a leader
                                       can't know of the wipe */

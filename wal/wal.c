@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/check.h"
+#include "base/limits.h"
 #include "base/mem.h"
 #include "wal/wal_directory.h"
 #include "wal/wal_mutation.h"
@@ -613,6 +614,54 @@ enum err_code wal_reset(struct wal *w, uint64_t index, uint64_t term, struct err
     return code;
 }
 
+/* --- room --- */
+
+/* Records are not split: at the end of a segment less than one is left over. */
+static uint64_t largest_record(const struct wal *w)
+{
+    uint64_t half = w->layout.segment_size / 2;
+    uint64_t limit = (uint64_t)LIMIT_ENTRY_SIZE_MAX + LIMIT_ENTRY_OVERHEAD_SIZE_MAX;
+    CHECK(half > 0);
+    return half < limit ? half : limit;
+}
+
+static uint64_t whole_records(const struct wal *w, uint64_t size)
+{
+    uint64_t largest = largest_record(w);
+    CHECK(largest < w->layout.segment_size);
+    return size > largest ? size - largest : 0;
+}
+
+static uint64_t rest_of_segment(const struct wal *w)
+{
+    CHECK(w->set.count > 0);
+    CHECK(w->writer.offset <= w->layout.segment_size);
+    return w->writer.sealed ? 0 : w->layout.segment_size - w->writer.offset;
+}
+
+uint64_t wal_record_room(size_t payload_size)
+{
+    /* A segment has so many identifiers that smaller records use them up first. */
+    enum { SMALLEST = 256 };
+    uint64_t size = WAL_RECORD_HEADER_SIZE + (uint64_t)payload_size + WAL_RECORD_ALIGNMENT;
+    CHECK(size > payload_size);
+    return size < SMALLEST ? SMALLEST : size;
+}
+
+uint64_t wal_room(const struct wal *w, uint64_t *unit)
+{
+    CHECK(w != NULL);
+    uint64_t area = w->layout.segment_size - wal_segment_records_at(w->layout.segment_size);
+    CHECK(area < w->layout.segment_size);
+    uint64_t each = whole_records(w, area);
+    CHECK(w->set.count > 0);
+    CHECK(each > 0);
+    if (unit != NULL) {
+        *unit = each;
+    }
+    return whole_records(w, rest_of_segment(w)) + wal_pool_ready(&w->pool) * each;
+}
+
 enum err_code wal_prepare(struct wal *w, uint64_t size_max, bool *done, struct err *e)
 {
     CHECK(w != NULL && done != NULL);
@@ -620,7 +669,8 @@ enum err_code wal_prepare(struct wal *w, uint64_t size_max, bool *done, struct e
     if (code != ERR_OK) {
         return code;
     }
-    code = wal_pool_step(&w->pool, 1, size_max, done, e);
+    size_t spares = rest_of_segment(w) > w->layout.segment_size / 2 ? 1 : 2;
+    code = wal_pool_step(&w->pool, spares, size_max, done, e);
     return code == ERR_OK || code == ERR_NO_SPACE ? code : wal_break(w, e);
 }
 

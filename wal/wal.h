@@ -210,9 +210,17 @@ MUST_CHECK enum err_code wal_cut(struct wal *w, uint64_t index, uint64_t term, s
  * is held, the next entry is index + 1; old segments are removed. */
 MUST_CHECK enum err_code wal_reset(struct wal *w, uint64_t index, uint64_t term, struct err *e);
 
-/* Up to size_max bytes of work towards a zeroed file for the next segment, so that
- * no append has to wait for it (safety.md A2). To be called between batches until *done. */
+/* Up to size_max bytes of work towards zeroed files: one for the next segment, so that no
+ * append has to wait for it (safety.md A2), and in the second half of a segment one more, so that
+ * one is always left (H1). To be called between batches until *done.
+ * ERR_NO_SPACE: there is no room for it; what is ready stays. */
 MUST_CHECK enum err_code wal_prepare(struct wal *w, uint64_t size_max, bool *done, struct err *e);
+
+/* Bytes of records, each counted by wal_record_room(), that can be appended for certain
+ * without any more space of the file system: the rest of the last segment and the files
+ * that are ready. 'unit', if not NULL: what one more file adds. */
+uint64_t wal_room(const struct wal *w, uint64_t *unit);
+uint64_t wal_record_room(size_t payload_size);
 
 /* --- repair (safety.md A8, C1, C3) --- */
 

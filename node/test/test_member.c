@@ -10,7 +10,7 @@
 #include "testkit/fake_disk_damage.h"
 #include "testkit/test.h"
 
-enum { ROWS = 20, WRITES_MAX = 5000, DISK_HANG_MS = 2100 };
+enum { ROWS = 20, WRITES_MAX = 5000, DISK_HANG_MS = 2100, ROOM_WAIT_MS = 1100 };
 
 static void fill(struct solo *s)
 {
@@ -485,9 +485,14 @@ TEST(member, a_full_disk_refuses_writes_and_serves_again_when_there_is_room)
         code = solo_write(&s, ++time);
     }
     EXPECT(code == ERR_NO_SPACE);
+    EXPECT_CONTAINS(s.text, "disk full: /data needs ");
     EXPECT(!s.stopped);
     EXPECT_INT(solo_count(&s), time - 1);
+    EXPECT_CONTAINS(member_status(s.member).message, "writes are refused; /data needs ");
+    EXPECT(member_status(s.member).healthy); /* it serves reads */
     fake_disk_set_capacity(s.disk, 0);
+    solo_run(&s, ROOM_WAIT_MS);
+    EXPECT_STR(member_status(s.member).message, "");
     EXPECT_OK(solo_write(&s, time));
     EXPECT_INT(solo_count(&s), time);
     solo_close(&s);
@@ -582,10 +587,11 @@ TEST(member, a_large_write_without_room_for_all_its_parts_is_refused)
         code = solo_write_rows(&s, time, ROWS);
         rows += code == ERR_OK ? ROWS : 0;
     }
-    EXPECT(code == ERR_NO_SPACE || code == ERR_UNAVAILABLE);
+    EXPECT(code == ERR_NO_SPACE);
     EXPECT(!s.stopped);
     EXPECT_INT(solo_count(&s), rows);
     fake_disk_set_capacity(s.disk, 0);
+    solo_run(&s, ROOM_WAIT_MS);
     EXPECT_OK(solo_write_rows(&s, 1, ROWS)); /* these are there already */
     EXPECT_OK(solo_write_rows(&s, 500000, ROWS));
     EXPECT_INT(solo_count(&s), rows + ROWS);

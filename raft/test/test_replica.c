@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "proto/command.h"
 #include "raft/raft_replica.h"
 #include "raft/test/cluster.h"
 #include "raft/test/single.h"
@@ -404,6 +405,46 @@ TEST(replica, leaves_out_entries_that_it_has_no_room_for)
     EXPECT_UINT(single_status(&s).leader, 2);
     entry_unref(big);
     single_close(&s);
+}
+
+/* safety.md H1: what is dropped comes again; what elects or frees space is taken. */
+TEST(replica, leaves_out_what_the_disk_has_no_room_for)
+{
+    static const struct {
+        enum replica_room room;
+        uint64_t taken;
+    } cases[] = {{REPLICA_ROOM_NONE, 0}, {REPLICA_ROOM_RESERVED, 2}, {REPLICA_ROOM_ALL, 4}};
+    static const uint8_t checkpoint[] = {COMMAND_CHECKPOINT, 0};
+    static const uint8_t write[] = {COMMAND_WRITE, 0};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct single s;
+        struct single_options o = {.count = 3};
+        single_open(&s, &o);
+        uint64_t last = single_status(&s).last_index;
+        struct entry *entries[] = {
+            entry_new(ENTRY_BARRIER, last + 1, 1, (struct bytes){0}),
+            entry_new(ENTRY_COMMAND, last + 2, 1, bytes_of(checkpoint, sizeof checkpoint)),
+            entry_new(ENTRY_COMMAND, last + 3, 1, bytes_of(write, sizeof write)),
+            entry_new(ENTRY_BARRIER, last + 4, 1, (struct bytes){0}),
+        };
+        struct raft_packet p = {.kind = RAFT_MESSAGE_CORE, .entries = entries, .count = 4};
+        p.core.type = RAFT_APPEND_ENTRIES;
+        p.core.server_id = 2;
+        p.core.append_entries = (struct raft_append_entries){
+            .term = 1, .n_entries = 4, .prev_log_index = last, .prev_log_term = 1};
+        struct buf message = {0};
+        raft_packet_encode(&p, &message);
+        struct event event = {
+            .type = EVENT_MESSAGE, .id = 2, .message = buf_bytes(&message), .room = cases[i].room};
+        EXPECT_OK(single_step(&s, &event));
+        EXPECT_UINT(single_status(&s).last_index, last + cases[i].taken);
+        EXPECT_UINT(single_status(&s).leader, 2); /* it still follows */
+        for (size_t k = 0; k < 4; k++) {
+            entry_unref(entries[k]);
+        }
+        buf_deinit(&message);
+        single_close(&s);
+    }
 }
 
 /* --- durability --- */

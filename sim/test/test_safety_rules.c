@@ -480,6 +480,44 @@ TEST(safety_rules, e6_a_leader_that_stops_hands_over_first)
     }
 }
 
+/* The disk of a leader fills: nodes that stopped for it; *gap_ms until a write is acknowledged. */
+static uint64_t stops_when_full(uint64_t seed, unsigned weaken, uint64_t *gap_ms)
+{
+    enum { FULL_SECONDS = 20 };
+    struct world *w = open_scene(&(struct world_options){.seed = seed, .weaken = weaken});
+    struct node *others[2];
+    struct node *a = wait_for_leader(w, others);
+    uint64_t since_us = w->now_us;
+    uint64_t end_us = since_us + FULL_SECONDS * WORLD_SECOND;
+    *gap_ms = 0;
+    fake_disk_set_capacity(a->disk, fake_disk_used(a->disk) + WORLD_SEGMENT_SIZE / 2);
+    for (uint64_t acked = w->counts.acked_writes; w->now_us < end_us;) {
+        world_run_for(w, WORLD_MS);
+        since_us = w->counts.acked_writes > acked ? w->now_us : since_us;
+        acked = w->counts.acked_writes;
+        uint64_t now_ms = (w->now_us - since_us) / WORLD_MS;
+        *gap_ms = now_ms > *gap_ms ? now_ms : *gap_ms;
+    }
+    uint64_t stops = w->counts.fail_stops;
+    stops += a->up && member_state(a->member) == MEMBER_STOPPING ? 1 : 0;
+    fake_disk_set_capacity(a->disk, 0);
+    world_run(w);
+    world_destroy(w);
+    return stops;
+}
+
+TEST(safety_rules, h1_a_full_disk_stops_no_node)
+{
+    for (uint64_t seed = 1; seed <= SCENES; seed++) {
+        test_context("seed %" PRIu64, seed);
+        uint64_t gap_ms = 0;
+        EXPECT_UINT(stops_when_full(seed, 0, &gap_ms), 0);
+        (void)printf("(%" PRIu64 " ms) ", gap_ms);
+        EXPECT(gap_ms <= 5000);
+        EXPECT(stops_when_full(seed, WEAKEN_ROOM, &gap_ms) > 0);
+    }
+}
+
 /* The disk of a leader hangs for 10 s: until the next write is acknowledged. */
 static uint64_t gap_when_hung(uint64_t seed, unsigned weaken)
 {
