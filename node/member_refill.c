@@ -241,6 +241,13 @@ static void end_part(struct member *m)
     check_part(m);
 }
 
+static void finish_files(struct refill_job *j)
+{
+    uint64_t index = 0;
+    uint64_t term = 0;
+    j->code = tsdb_install_finish(j->refill->files, &index, &term, &j->err);
+}
+
 static void work_check(struct job *job)
 {
     struct refill_job *j = (struct refill_job *)job;
@@ -249,6 +256,9 @@ static void work_check(struct job *job)
     j->code = tsdb_refill_begin(storage_io(s), storage_tsdb_dir(s), &r->parts[r->at].file,
                                 &r->files, &j->err);
     j->more = j->code == ERR_OK && tsdb_install_next(r->files, &r->file, &r->offset);
+    if (j->code == ERR_OK && !j->more) {
+        finish_files(j); /* a crash may have left it whole beside the damaged one */
+    }
 }
 
 static void use_part(struct member *m);
@@ -396,9 +406,7 @@ static void work_chunk(struct job *job)
         j->more = tsdb_install_next(r->files, &r->file, &r->offset);
     }
     if (j->code == ERR_OK && !j->more) {
-        uint64_t index = 0;
-        uint64_t term = 0;
-        j->code = tsdb_install_finish(r->files, &index, &term, &j->err);
+        finish_files(j);
     }
 }
 

@@ -97,6 +97,48 @@ TEST(member_refill, a_node_alone_says_what_it_lost_and_goes_on)
     }
 }
 
+/* As a crash leaves them that comes between the last byte of a refill and its move. */
+static void copy_parts_to_incoming(struct solo *s)
+{
+    struct io *io = fake_disk_io(s->disk);
+    struct io_name *names = NULL;
+    size_t count = 0;
+    struct err e;
+    REQUIRE_OK(io_list(io, "/data/tsdb", &names, &count, &e));
+    REQUIRE_OK(io_mkdir(io, "/data/tsdb/incoming", &e));
+    for (size_t i = 0; i < count; i++) {
+        char path[IO_PATH_MAX];
+        struct buf bytes = {0};
+        REQUIRE_OK(io_join(path, "/data/tsdb", names[i].name, &e));
+        if (strncmp(names[i].name, "part-", 5) == 0) {
+            REQUIRE_OK(io_read_file(io, path, LIMIT_MIB, &bytes, &e));
+            REQUIRE_OK(
+                io_replace_file(io, "/data/tsdb/incoming", names[i].name, buf_bytes(&bytes), &e));
+        }
+        buf_deinit(&bytes);
+    }
+    mem_free(names);
+}
+
+/* It is read back where it is used, not where it lies: else the node takes the damaged
+ * one for mended, for ever (simulator, seed 16733). */
+TEST(member_refill, a_twin_that_a_crash_left_beside_a_damaged_part_takes_its_place)
+{
+    struct solo s;
+    open_with_part(&s, 3);
+    copy_parts_to_incoming(&s);
+    flip_parts(&s, IN_BLOCK);
+    EXPECT_INT(solo_count(&s), -1);
+    member_damage_seen(s.member);
+    solo_run(&s, 3000);
+    EXPECT_INT(solo_count(&s), ROWS);
+    struct member_status status = member_status(s.member);
+    EXPECT_UINT(status.damage.parts_found, 1);
+    EXPECT_UINT(status.damage.parts_refilled, 1);
+    EXPECT_UINT(status.damage.parts_waiting, 0);
+    solo_close(&s);
+}
+
 /* Checkpoints leave a damaged part as it is, with its rows for who can mend it, and
  * keep all that is written after it. */
 TEST(member_refill, checkpoints_of_a_node_alone_spare_a_damaged_part)
