@@ -26,6 +26,7 @@ struct host {
     uv_prepare_t prepare;
     uv_timer_t timer;
     uv_signal_t term, interrupt;
+    bool asked_to_stop; /* by a signal */
     struct storage *storage;
     struct host_lanes *lanes;
     struct member *member;
@@ -259,6 +260,7 @@ static void on_signal(uv_signal_t *handle, int number)
     struct host *h = handle->data;
     const struct config *c = h->options->config;
     log_info(h->options->log, "node", "signal", "number=%d", number);
+    h->asked_to_stop = true;
     service_drain(h->service, (unsigned)c->drain_limit_ms, on_drained, h);
     member_stop(h->member, now_ms(h) + c->drain_limit_ms);
 }
@@ -435,7 +437,9 @@ enum err_code host_run(const struct host_options *options, int *exit_code, struc
         CHECK(rv == 0);
         member_close(h->member);
         code = storage_close(h->storage, h->exit_code == 0, e);
-        *exit_code = h->exit_code;
+        /* Told to stop while it was ending to start again as a newcomer: it stops. */
+        bool again = h->exit_code == MEMBER_EXIT_AGAIN && h->asked_to_stop;
+        *exit_code = again ? 0 : h->exit_code;
     }
     rv = uv_loop_close(&h->loop);
     CHECK(rv == 0);

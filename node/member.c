@@ -255,6 +255,9 @@ void member_adopt_state(struct member *m)
         memcpy(m->nodes, nodes, count * sizeof *nodes);
     }
     m->node_count = count;
+    for (size_t i = 0; i < count; i++) {
+        member_forget_gone(m, nodes[i].removed ? nodes[i].directory_id : 0);
+    }
 }
 
 static void found_or_resume(struct member *m)
@@ -623,7 +626,7 @@ static uint64_t earliest(uint64_t a, uint64_t b)
 
 uint64_t member_deadline_ms(const struct member *m)
 {
-    uint64_t at = m->now_ms + MEMBER_PROGRESS_MS;
+    uint64_t at = m->ticked_ms + MEMBER_PROGRESS_MS; /* from now, it would move with each event */
     if (m->state == MEMBER_STOPPING || m->stop_asked) {
         return m->now_ms + 10;
     }
@@ -640,14 +643,11 @@ uint64_t member_deadline_ms(const struct member *m)
     if (m->mark_due) {
         at = earliest(at, m->appended_ms + MEMBER_MARK_IDLE_MS);
     }
-    if (m->level != NULL) {
-        at = earliest(at, m->now_ms + 1);
-    }
     if (m->log_sync_ms != 0) {
         at = earliest(at, m->log_sync_ms);
     }
-    if (m->manage != NULL || m->install != NULL || m->deadlines_ms != 0) {
-        at = earliest(at, m->now_ms + 20);
+    if (m->level != NULL || m->manage != NULL || m->install != NULL || m->deadlines_ms != 0) {
+        at = earliest(at, m->ticked_ms + (m->level != NULL ? 1 : 20));
     }
     at = earliest(at, member_found_deadline_ms(m));
     at = earliest(at, member_repair_deadline_ms(m));

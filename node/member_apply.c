@@ -231,12 +231,24 @@ static void take_node_start(struct member *m, const struct command *command)
     tidemark__log__v1__node_start__free_unpacked(start, NULL);
 }
 
+void member_forget_gone(struct member *m, uint64_t id)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < m->gone_count; i++) {
+        if (m->gone[i] != id) {
+            m->gone[kept++] = m->gone[i];
+        }
+    }
+    m->gone_count = kept;
+}
+
 static void take_node_removed(struct member *m, const struct command *command)
 {
     Tidemark__Log__V1__NodeRemoved *removed =
         tidemark__log__v1__node_removed__unpack(NULL, command->body.size, command->body.data);
     CHECK(removed != NULL);
     node_of(m, removed->directory_id)->removed = true;
+    member_forget_gone(m, removed->directory_id);
     tidemark__log__v1__node_removed__free_unpacked(removed, NULL);
 }
 
@@ -301,9 +313,22 @@ static void trust_validation(struct member *m, uint64_t index, const struct tsdb
     }
 }
 
+/* Who leads now or later tells the state of it (member_manage.c). */
+static void note_gone(struct member *m, const struct configuration *before)
+{
+    for (size_t i = 0; i < before->count; i++) {
+        uint64_t id = before->servers[i].id;
+        if (configuration_find(&m->committed, id) == NULL && m->gone_count < LIMIT_NODES_MAX) {
+            member_forget_gone(m, id);
+            m->gone[m->gone_count++] = id;
+        }
+    }
+}
+
 static void learn_configuration(struct member *m, const struct entry *entry)
 {
     struct err e;
+    struct configuration before = m->committed;
     if (configuration_decode(entry_payload(entry), entry->index, &m->committed, &e) != ERR_OK) {
         member_fail(m, "entry %" PRIu64 ": %s", entry->index, e.text);
         return;
@@ -312,6 +337,7 @@ static void learn_configuration(struct member *m, const struct entry *entry)
         member_fail(m, "entry %" PRIu64 ": %s", entry->index, e.text);
         return;
     }
+    note_gone(m, &before);
     if (m->state == MEMBER_LOCAL) {
         m->configuration = m->committed; /* with Raft it is in force when it is appended */
     }

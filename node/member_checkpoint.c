@@ -430,7 +430,7 @@ void member_checkpoint_tick(struct member *m)
         member_checkpoint_again(m);
     }
     if (m->db == NULL || m->checkpoint_running || m->stop_asked || m->level != NULL ||
-        !may_propose(m)) {
+        m->gone_count > 0 || !may_propose(m)) {
         return;
     }
     if (m->checkpoint_next_ms == 0) {

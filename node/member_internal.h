@@ -292,6 +292,10 @@ struct member {
 
     struct manage *manage;
     uint64_t led_ms; /* when the role last changed */
+    /* Out of the committed configuration, and the state does not say so yet. */
+    uint64_t gone[LIMIT_NODES_MAX];
+    size_t gone_count;
+    uint64_t gone_ms; /* when to propose it (again) */
 
     /* stopping */
     int exit_code;
@@ -375,6 +379,8 @@ void member_propose_configuration(struct member *m, const struct configuration *
 void member_apply_push(struct member *m, struct entry *entry); /* takes the reference */
 void member_apply_pump(struct member *m);
 void member_apply_clear(struct member *m);
+/* The state says that this id is removed. */
+void member_forget_gone(struct member *m, uint64_t id);
 void member_load_settings(struct member *m); /* before the lanes run, or from a result */
 void member_serve_reads(struct member *m);
 

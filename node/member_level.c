@@ -82,8 +82,9 @@ static void set_phase(struct member *m, enum phase next)
 
 static bool is_alone(const struct member *m)
 {
-    return m->state == MEMBER_LOCAL || (m->configuration.count == 1 && m->committed.count == 1 &&
-                                        m->configuration.servers[0].id == m->hard.directory_id);
+    return m->state == MEMBER_LOCAL || is_weakened(m->weaken, WEAKEN_ALONE) ||
+           (m->configuration.count == 1 && m->committed.count == 1 &&
+            m->configuration.servers[0].id == m->hard.directory_id);
 }
 
 /* --- what waits --- */
@@ -557,11 +558,13 @@ static void begin(struct member *m, enum wal_level to, struct level_plan plan)
 static bool is_unfinished(const struct member *m)
 {
     bool byrl = m->settings.wal_level == WAL_LEVEL_BYRL;
-    if (m->state == MEMBER_LOCAL) {
-        return m->local_ready && byrl;
-    }
-    return m->replica != NULL && m->formed && is_alone(m) && !byrl &&
-           replica_status(m->replica).leader_ready;
+    return m->state == MEMBER_LOCAL ? byrl : m->formed && is_alone(m) && !byrl;
+}
+
+static bool may_finish(const struct member *m)
+{
+    return m->state == MEMBER_LOCAL ? m->local_ready
+                                    : m->replica != NULL && replica_status(m->replica).leader_ready;
 }
 
 static void finish_unfinished(struct member *m)
@@ -577,7 +580,7 @@ static void finish_unfinished(struct member *m)
 
 void member_level_tick(struct member *m)
 {
-    if (m->level == NULL && !m->stop_asked && is_unfinished(m)) {
+    if (m->level == NULL && !m->stop_asked && is_unfinished(m) && may_finish(m)) {
         finish_unfinished(m);
     }
     while (m->level != NULL && !member_is_ending(m) && tick_once(m)) {
@@ -613,10 +616,10 @@ static bool read_target(const struct member *m, const struct command *command, e
 
 static const char *why_not_now(const struct member *m)
 {
-    if (m->level != NULL) {
+    if (m->level != NULL || is_unfinished(m)) {
         return "another change of it is under way: retry";
     }
-    if (m->manage != NULL || m->configuration.index != m->committed.index) {
+    if (m->manage != NULL || m->gone_count > 0 || m->configuration.index != m->committed.index) {
         return "a change of members is under way: retry";
     }
     if (m->install != NULL) {

@@ -19,6 +19,7 @@ enum {
     CAUGHT_UP_ENTRIES = 64, /* behind the leader at most, to become a voter */
     CHANGE_LIMIT_MS = 60000,
     STEP_INTERVAL_MS = 50,
+    GONE_AGAIN_MS = 1000,
 };
 
 struct manage {
@@ -163,13 +164,7 @@ static bool step_goal(struct member *m, struct manage *g)
 
 static void reached(struct member *m, const struct manage *g)
 {
-    uint64_t gone = g->change == MEMBER_REMOVE    ? g->id
-                    : g->change == MEMBER_REPLACE ? g->old_id
-                                                  : 0;
     log_info(m->log, "node", "membership", "change=%d id=%016" PRIx64, (int)g->change, g->id);
-    if (gone != 0) {
-        propose_removed(m, gone);
-    }
     end(m, ERR_OK, "");
 }
 
@@ -235,6 +230,19 @@ static void replace_by_newcomer(struct member *m)
 
 /* --- time --- */
 
+/* Only what the state knows to be removed never comes back under its id (safety.md
+ * B3). Whoever leads sees to it: the one who removed it may be gone by then. */
+static void tell_state_of_gone(struct member *m)
+{
+    if (m->gone_count == 0 || m->now_ms < m->gone_ms) {
+        return;
+    }
+    m->gone_ms = m->now_ms + GONE_AGAIN_MS;
+    for (size_t i = 0; i < m->gone_count; i++) {
+        propose_removed(m, m->gone[i]);
+    }
+}
+
 void member_manage_tick(struct member *m)
 {
     /* Also while forming: a founder that lost its disk is replaced like any other. */
@@ -242,6 +250,7 @@ void member_manage_tick(struct member *m)
     if (!ready) {
         return;
     }
+    tell_state_of_gone(m);
     struct manage *g = m->manage;
     if (g == NULL && m->level == NULL) {
         replace_by_newcomer(m);
@@ -261,7 +270,7 @@ void member_manage_tick(struct member *m)
         return;
     }
     g->step_ms = m->now_ms + STEP_INTERVAL_MS;
-    if (step_goal(m, g) && m->manage == g) {
+    if (step_goal(m, g) && m->manage == g && m->gone_count == 0) {
         reached(m, g);
     }
 }

@@ -28,6 +28,7 @@ enum member_weaken {
     WEAKEN_ERAS = 1U << 16,        /* F2: the control file does not name a new era */
     WEAKEN_MAJORITY = 1U << 17,    /* E4: a node is refilled that differs from any other */
     WEAKEN_ROOM = 1U << 20,        /* H1: a disk that fills is noticed when a write fails */
+    WEAKEN_ALONE = 1U << 18,       /* F1: a leader leaves Raft whoever else is a member */
 };
 
 static inline bool is_weakened(unsigned weaken, enum member_weaken rule)

@@ -37,7 +37,7 @@ static void crash_one(struct world *w)
     if (!n->up) {
         return;
     }
-    bool power = random_chance(&w->random, 1, 2);
+    bool power = random_chance(&w->random, 1, 2) && w->power_fails;
     node_crash(n, power);
     w->counts.crashes++;
     w->counts.power_failures += power ? 1 : 0;
@@ -49,9 +49,9 @@ static void crash_all(struct world *w)
     for (size_t i = 0; i < w->node_count; i++) {
         struct node *n = &w->nodes[i];
         if (n->up) {
-            node_crash(n, true);
+            node_crash(n, w->power_fails);
             w->counts.crashes++;
-            w->counts.power_failures++;
+            w->counts.power_failures += w->power_fails ? 1 : 0;
             plan_restart(n);
         }
     }
@@ -123,6 +123,9 @@ static void step_clock(struct world *w)
 /* Every node serves and has all that it ever held. */
 static bool others_are_well(const struct world *w, const struct node *except)
 {
+    if (w->node_count == 1) {
+        return false; /* there are none to repair it */
+    }
     for (size_t i = 0; i < w->node_count; i++) {
         const struct node *n = &w->nodes[i];
         if (!node_is_serving(n) || n->damaged || n->hurt || n->replaced ||

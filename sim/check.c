@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/limits.h"
 #include "base/mem.h"
+#include "proto/wire.h"
 #include "sim/world.h"
 
 static uint64_t *slot_of(uint64_t **items, uint64_t *count, uint64_t i)
@@ -171,21 +172,48 @@ bool check_is_converged(struct world *w)
         }
         struct member_status s = member_status(n->member);
         index = i == 0 ? s.applied_index : index;
-        if (s.replica.leader == 0 || s.replica.commit_index != s.applied_index ||
-            s.applied_index != index) {
+        bool led = s.replica.leader != 0 || s.state == MEMBER_LOCAL;
+        if (!led || s.replica.commit_index != s.applied_index || s.applied_index != index) {
             return false;
         }
     }
     return true;
 }
 
-/* The local WAL of level byrl holds metadata alone (safety.md D2). */
+/* The index of the last change of the level. */
+static uint64_t level_changed_index(struct node *n)
+{
+    enum { FIELD_CHANGED_INDEX = 10 };
+    struct buf request = {0};
+    struct buf answer = {0};
+    struct err e;
+    uint64_t index = 0;
+    wire_put_str(&request, 1, "ts.wal.wal_level");
+    if (tsdb_ask(member_tsdb(n->member), TSDB_GET_SETTING, buf_bytes(&request), &answer, &e) !=
+        ERR_OK) {
+        world_fail(n->world, "%s: level: %s", n->name, e.text);
+    }
+    struct cursor c = cursor_of(buf_bytes(&answer));
+    struct wire_field f;
+    while (wire_next(&c, &f)) {
+        index = f.number == FIELD_CHANGED_INDEX ? wire_uint(&c, &f) : index;
+    }
+    buf_deinit(&request);
+    buf_deinit(&answer);
+    return index;
+}
+
+/* Since it is level byrl (or off, which is as that in a cluster), the local WAL
+ * takes metadata alone (safety.md D2). */
 static void check_copies(struct node *n)
 {
     struct wal *local = storage_wal(n->storage, STORAGE_LOCAL);
-    if (local == NULL) {
+    struct member_status s = member_status(n->member);
+    bool copies = s.wal_level == WAL_LEVEL_SYNC || s.wal_level == WAL_LEVEL_FLUSH;
+    if (local == NULL || copies || s.state == MEMBER_LOCAL) {
         return;
     }
+    uint64_t changed_index = level_changed_index(n);
     struct buf storage = {0};
     struct err e;
     for (uint64_t index = wal_index_first(local);;) {
@@ -199,7 +227,7 @@ static void check_copies(struct node *n)
         if (count == 0) {
             break;
         }
-        if (record.type == WAL_COMMAND) {
+        if (record.type == WAL_COMMAND && record.index > changed_index) {
             world_fail(n->world, "%s: the local WAL holds a write, entry %" PRIu64, n->name,
                        record.index);
         }

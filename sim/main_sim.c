@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* simulator [--first N] [--seeds N] [--share I/N] [--weaken RULE] [--verbose]: runs seeds one after
- * the other (of N shares the I-th), ends with the totals; the first violation ends
- * the run. --weaken takes a rule out (member_weaken.h): some seed should fail.
- * TIDEMARK_SIM_SEEDS in the environment stands for a missing --seeds. */
+/* simulator [--first N] [--seeds N] [--share I/N] [--nodes N] [--weaken RULE]
+ * [--verbose]: runs seeds one after the other (of N shares the I-th), ends with the
+ * totals; the first violation ends the run. --nodes 1 plays a node alone. --weaken
+ * takes a rule out (member_weaken.h): some seed should fail. TIDEMARK_SIM_SEEDS in
+ * the environment stands for a missing --seeds. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,6 +34,7 @@ static void add(struct world_counts *total, const struct world_counts *one)
     total->checkpoints += one->checkpoints;
     total->fail_stops += one->fail_stops;
     total->full_disks += one->full_disks;
+    total->level_changes += one->level_changes;
 }
 
 static void print(const char *label, const struct world_counts *c)
@@ -41,11 +43,12 @@ static void print(const char *label, const struct world_counts *c)
                  " unknown %" PRIu64 " elections %" PRIu64 " crashes %" PRIu64 " (power %" PRIu64
                  ") damages %" PRIu64 " repaired %" PRIu64 " (running %" PRIu64 " repaired %" PRIu64
                  ") wipes %" PRIu64 " rollbacks %" PRIu64 " partitions %" PRIu64
-                 " checkpoints %" PRIu64 " fail-stops %" PRIu64 " full disks %" PRIu64 "\n",
+                 " checkpoints %" PRIu64 " fail-stops %" PRIu64 " full disks %" PRIu64
+                 " levels %" PRIu64 "\n",
                  label, c->commits, c->acked_writes, c->large_writes, c->acked_reads, c->unknown,
                  c->elections, c->crashes, c->power_failures, c->damages, c->repairs, c->hurts,
                  c->hurts_repaired, c->wipes, c->rollbacks, c->partitions, c->checkpoints,
-                 c->fail_stops, c->full_disks);
+                 c->fail_stops, c->full_disks, c->level_changes);
 }
 
 static uint64_t number_of(const char *text)
@@ -64,6 +67,7 @@ struct arguments {
     uint64_t seeds;
     uint64_t share;
     uint64_t shares;
+    uint64_t nodes;
     unsigned weaken;
     bool verbose;
 };
@@ -85,6 +89,8 @@ static bool parse(int argc, char **argv, struct arguments *a)
             a->first = number_of(value);
         } else if (strcmp(argv[i], "--seeds") == 0) {
             seeds = value;
+        } else if (strcmp(argv[i], "--nodes") == 0) {
+            a->nodes = number_of(value);
         } else if (strcmp(argv[i], "--weaken") == 0 && world_weaken_named(value) != 0) {
             a->weaken |= world_weaken_named(value);
         } else if (strcmp(argv[i], "--share") == 0 && strchr(value, '/') != NULL) {
@@ -97,21 +103,22 @@ static bool parse(int argc, char **argv, struct arguments *a)
         i++;
     }
     a->seeds = seeds != NULL ? number_of(seeds) : SEEDS_DEFAULT;
-    return a->shares > 0 && a->share < a->shares;
+    return a->shares > 0 && a->share < a->shares && a->nodes <= WORLD_NODES_MAX;
 }
 
 int main(int argc, char **argv)
 {
     struct arguments a;
     if (!parse(argc, argv, &a)) {
-        (void)fprintf(stderr, "usage: simulator [--first N] [--seeds N] [--share I/N] "
+        (void)fprintf(stderr, "usage: simulator [--first N] [--seeds N] [--share I/N] [--nodes N] "
                               "[--weaken RULE] [--verbose]\n");
         return 2;
     }
     struct world_counts total = {0};
     uint64_t run = 0;
     for (uint64_t seed = a.first + a.share; seed < a.first + a.seeds; seed += a.shares) {
-        struct world_options options = {.seed = seed, .weaken = a.weaken, .verbose = a.verbose};
+        struct world_options options = {
+            .seed = seed, .weaken = a.weaken, .verbose = a.verbose, .nodes = (size_t)a.nodes};
         struct world *w = world_create(&options);
         world_run(w);
         add(&total, &w->counts);

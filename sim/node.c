@@ -305,7 +305,7 @@ static void open_member(struct node *n)
         .client_address = n->address,
         .peers = peers,
         .peer_count = w->node_count,
-        .wal_level = WAL_LEVEL_BYRL,
+        .wal_level = w->node_count == 1 && w->seed % 4 < 2 ? WAL_LEVEL_SYNC : WAL_LEVEL_BYRL,
         .log_keep = w->log_keep,
         .part_size = w->part_size,
         .scrub_pause_ms = 1000,
@@ -533,7 +533,8 @@ void node_close(struct node *n)
 bool node_is_serving(const struct node *n)
 {
     return n->up && !n->stopped && !n->paused && n->member != NULL &&
-           member_state(n->member) == MEMBER_RUNNING;
+           (member_state(n->member) == MEMBER_RUNNING ||
+            (member_state(n->member) == MEMBER_LOCAL && member_status(n->member).healthy));
 }
 
 /* --- turns --- */

@@ -106,6 +106,8 @@ unsigned world_weaken_named(const char *name)
         {"hangs", WEAKEN_HANGS},
         {"room", WEAKEN_ROOM},
         {"leader-gone", WEAKEN_LEADER_GONE},
+        {"eras", WEAKEN_ERAS},
+        {"alone", WEAKEN_ALONE},
         {"forming", WEAKEN_FORMING},
         {"promises", WEAKEN_PROMISES},
         {"told", WEAKEN_TOLD},
@@ -133,7 +135,8 @@ struct world *world_create(const struct world_options *options)
     w->now_us = WORLD_SECOND;
     w->fault_end_us = w->now_us + FAULT_SECONDS * WORLD_SECOND;
     w->end_us = w->fault_end_us + HEAL_SECONDS * WORLD_SECOND;
-    w->node_count = 3;
+    w->node_count = options->nodes != 0 ? options->nodes : 3;
+    w->power_fails = w->node_count > 1 || w->seed % 2 == 0;
     w->log_keep = random_between(&w->random, 1, 200);
     w->part_size = random_chance(&w->random, 1, 2) ? random_between(&w->random, 100, 400) : 0;
     struct fake_net_options net = w->calm ? calm_network : draw_network(&w->random);
@@ -145,6 +148,7 @@ struct world *world_create(const struct world_options *options)
         node_start(&w->nodes[i]);
     }
     clients_open(w);
+    leveler_open(w);
     w->chaos_us = w->calm ? UINT64_MAX : w->now_us + 2 * WORLD_SECOND;
     return w;
 }
@@ -155,6 +159,7 @@ void world_destroy(struct world *w)
         node_close(&w->nodes[i]); /* answers what the clients have asked */
     }
     clients_close(w);
+    leveler_close(w);
     fake_net_destroy(w->net);
     mem_free(w->leader_of_term);
     mem_free(w->manifest_of_index);
@@ -201,6 +206,7 @@ static uint64_t next_us(struct world *w)
     }
     at = earliest(at, clients_next_us(w));
     at = earliest(at, chaos_next_us(w));
+    at = earliest(at, leveler_next_us(w));
     return at <= w->now_us ? w->now_us + 1 : at;
 }
 
@@ -220,8 +226,8 @@ void world_run_for(struct world *w, uint64_t us)
 static void extend(struct world *w)
 {
     const struct world_counts *c = &w->counts;
-    bool enough =
-        w->calm || (c->commits >= COMMITS_MIN && c->crashes >= CRASHES_MIN && c->damages >= 1);
+    bool enough = w->calm || (c->commits >= COMMITS_MIN && c->crashes >= CRASHES_MIN &&
+                              (c->damages >= 1 || w->node_count == 1));
     uint64_t limit_us = (1 + FAULT_SECONDS_MAX) * WORLD_SECOND;
     if (!enough && w->now_us >= w->fault_end_us && w->fault_end_us < limit_us) {
         w->fault_end_us += WORLD_SECOND;
@@ -262,6 +268,7 @@ void world_run(struct world *w)
         w->now_us = earliest(at, limit_us);
         if (!healed) {
             chaos_run(w);
+            leveler_run(w);
         }
     }
     check_end(w);

@@ -9,6 +9,7 @@
  *   node.c    a directory, and the process on it: lanes, links, start, crash
  *   chaos.c   when what breaks, within what the cluster must survive
  *   client.c  writers and readers, and the history of what they were told
+ *   leveler.c changes of ts.wal.wal_level
  *   check.c   what must hold at every step, and at the end
  *
  * A violation ends the process by abort(): it says the seed, the time and what
@@ -43,7 +44,7 @@ struct world;
 struct world_counts {
     uint64_t commits, acked_writes, acked_reads, unknown, crashes, power_failures, damages;
     uint64_t large_writes, repairs, hurts, hurts_repaired, wipes, rollbacks, partitions, elections,
-        checkpoints, fail_stops, full_disks;
+        checkpoints, fail_stops, full_disks, level_changes;
 };
 
 /* What one side of a link knows. */
@@ -118,6 +119,7 @@ struct world_options {
     bool verbose;
     bool calm;         /* no faults but those that the test makes; a network as it should be */
     size_t cache_size; /* of members: applied entries in memory; 0: as in production */
+    size_t nodes;      /* 0: three. One: it changes the way it commits too */
 };
 
 struct world {
@@ -128,7 +130,8 @@ struct world {
     uint64_t fault_end_us, end_us;
     bool verbose;
     bool calm;
-    bool diverges; /* a test makes a node whose checkpoints differ */
+    bool diverges;    /* a test makes a node whose checkpoints differ */
+    bool power_fails; /* crashes may lose what is not synced */
     size_t node_count;
     struct node nodes[WORLD_NODES_MAX];
     struct fake_net *net;
@@ -139,6 +142,7 @@ struct world {
     bool may_refuse;   /* a node may find its directory unfit to start from */
     uint64_t chaos_us; /* when the next fault is due */
     struct client *clients;
+    struct leveler *leveler;
     struct world_counts counts;
     uint64_t leader_of_term_count;
     uint64_t cut_max;         /* highest checkpoint that a majority has held durably */
@@ -186,6 +190,17 @@ bool node_is_serving(const struct node *n);
 void chaos_run(struct world *w);
 void chaos_heal(struct world *w);
 uint64_t chaos_next_us(const struct world *w);
+
+/* --- leveler.c --- */
+
+void leveler_open(struct world *w);
+void leveler_close(struct world *w);
+void leveler_run(struct world *w);
+uint64_t leveler_next_us(const struct world *w);
+/* Asks once, at this node. */
+void leveler_set(struct world *w, struct node *n, unsigned level);
+/* Whether the cluster keeps what it acknowledged at that level, as crashes are here. */
+bool world_may_be_level(const struct world *w, unsigned level);
 
 /* --- client.c --- */
 

@@ -10,7 +10,13 @@
 #include "proto/wire.h"
 #include "testkit/test.h"
 
-enum { ACKS = 100, BLOCKED_LIMIT_MS = 10000, ROUNDS = 200, KILL_SPAN_US = 30000 };
+enum {
+    ACKS = 100,
+    BLOCKED_LIMIT_MS = 10000,
+    ROUNDS = 200,
+    KILL_SPAN_US = 30000,
+    CUT_SPAN_US = 300000
+};
 
 /* Every change from one level to another, once. */
 static const char *const way[] = {"0", "1", "2", "3", "0", "2", "0", "3", "1", "3", "2", "1", "0"};
@@ -204,6 +210,47 @@ TEST(levels, one_node_grows_into_three_and_shrinks_again_under_load)
     cluster_close(c);
 }
 
+static uint64_t id_of(struct cluster *c, size_t node)
+{
+    return cluster_wait_status(c, node).id;
+}
+
+/* Their logs are long and their terms high; the node that went on alone, without
+ * Raft, and with Raft again, would lose what it acknowledged if they could vote. */
+TEST(levels, nodes_removed_before_a_local_era_come_back_only_as_newcomers)
+{
+    struct cluster_options options = {.name = "era", .founders = 3};
+    struct cluster *c = cluster_open(&options);
+    cluster_start_all(c);
+    struct load *l = load_open(c, &(struct load_options){.reads = true});
+    for (size_t i = 1; i <= 3; i++) { /* terms rise */
+        load_run(l, ACKS);
+        lead(c, i % 3);
+    }
+    uint64_t term = cluster_wait_status(c, 0).term;
+    uint64_t ids[3] = {0, id_of(c, 1), id_of(c, 2)};
+    cluster_kill(c, 2); /* it never hears that it is removed */
+    cluster_remove(c, 2);
+    leave(c, 1);
+    change_level(c, 0, 1, "1");
+    load_run(l, ACKS);
+    change_level(c, 0, 1, "3");
+    load_run(l, ACKS);
+    EXPECT(cluster_wait_status(c, 0).term > term);
+    for (size_t node = 1; node < 3; node++) {
+        cluster_start(c, node, NULL);
+        cluster_wait_kind(c, node, "spare");
+        EXPECT(id_of(c, node) != ids[node]);
+        cluster_promote(c, node);
+        (void)cluster_wait_healthy(c);
+        load_run(l, ACKS);
+    }
+    load_check(l);
+    load_print(l, "removed nodes after a local era");
+    load_close(l);
+    cluster_close(c);
+}
+
 /* --- definitions and settings in the middle of power failures --- */
 
 /* Statement by statement, each after the answer to the one before: CREATE DATABASE
@@ -366,4 +413,58 @@ TEST(levels, definitions_and_settings_survive_power_failures_at_level_flush)
 TEST(levels, definitions_and_settings_survive_power_failures_at_level_byrl)
 {
     define_and_kill("define-byrl", "--wal-level=byrl");
+}
+
+/* --- changes of the level in the middle of power failures --- */
+
+static void on_changed(void *context, const struct grpc_result *r)
+{
+    (void)r;
+    *(bool *)context = false;
+}
+
+/* Asks for the other one of the two levels that promise everything, and kills the
+ * node at some time in the middle. */
+static void cut_change(struct cluster *c, unsigned from)
+{
+    static const struct grpc_client_events events = {on_reply, on_changed};
+    struct buf body = {0};
+    wire_put_str(&body, 1, "ts.wal.wal_level");
+    wire_put_str(&body, 2, from == 1 ? "3" : "1");
+    struct grpc_call_request request = {.path = "/tidemark.v1.Admin/SetSetting",
+                                        .message = buf_bytes(&body)};
+    bool open = true;
+    REQUIRE(grpc_channel_call(cluster_client(c, 0)->channel, &request, &events, &open) != NULL);
+    buf_deinit(&body);
+    turn_for(c, random_below(cluster_random(c), CUT_SPAN_US));
+    cluster_kill(c, 0);
+    while (open) {
+        grpc_blocking_step(cluster_blocking(c), 1);
+    }
+}
+
+TEST(levels, power_failures_in_the_middle_of_changes_lose_nothing)
+{
+    enum { CHANGES = 100 };
+    struct cluster_options options = {.name = "cut", .faulty = true, .flags = {"--wal-level=sync"}};
+    struct cluster *c = cluster_open(&options);
+    cluster_start_all(c);
+    struct load *l = load_open(c, &(struct load_options){.reads = true});
+    unsigned through = 0;
+    for (unsigned i = 0; i < cluster_rounds(CHANGES); i++) {
+        load_run(l, 1 + random_below(cluster_random(c), ACKS));
+        unsigned from = cluster_wait_status(c, 0).wal_level;
+        cut_change(c, from);
+        cluster_start(c, 0, NULL);
+        (void)cluster_wait_healthy(c);
+        unsigned level = cluster_wait_status(c, 0).wal_level;
+        EXPECT(level == 1 || level == 3);
+        through += level != from;
+    }
+    (void)printf("%u of %u changes took effect\n", through, cluster_rounds(CHANGES));
+    EXPECT(through > 0);
+    load_check(l);
+    load_print(l, "changes of level in power failures");
+    load_close(l);
+    cluster_close(c);
 }

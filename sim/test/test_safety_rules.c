@@ -414,6 +414,23 @@ TEST(safety_rules, c_a_node_with_a_hole_repairs_it_before_it_takes_part)
     expect_needed_in(play_hole, WORLD_WEAKEN_REPAIR, "applied entry");
 }
 
+/* The leader is told to go to level 1: in a cluster that adds local copies, no more. */
+static void play_level(const struct world_options *options)
+{
+    struct world *w = open_scene(options);
+    struct node *others[2];
+    leveler_set(w, wait_for_leader(w, others), WAL_LEVEL_SYNC);
+    world_run_for(w, 5 * WORLD_SECOND);
+    CHECK(w->counts.level_changes == 1);
+    world_run(w);
+    world_destroy(w);
+}
+
+TEST(safety_rules, f1_a_cluster_commits_through_raft_at_every_level)
+{
+    expect_needed_in(play_level, WEAKEN_ALONE, "stale read");
+}
+
 /* --- how long nobody is served --- */
 
 static uint64_t gap_after(struct world *w, uint64_t elections)
