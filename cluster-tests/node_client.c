@@ -88,6 +88,9 @@ static void read_log(struct cursor c, struct node_status *s)
         case 13:
             wire_str(&c, &f, log.waiting, sizeof log.waiting);
             break;
+        case 22:
+            wire_str(&c, &f, log.retained_by, sizeof log.retained_by);
+            break;
         default:
             break;
         }

@@ -23,6 +23,7 @@ enum node_role {
 struct node_log_status {
     uint64_t holes, holes_found, holes_filled, holes_dropped, records_torn;
     char waiting[400];
+    char retained_by[200];
 };
 
 /* Damage found while it runs. */

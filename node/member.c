@@ -321,6 +321,7 @@ static void copy_options(struct member *m, const struct member_options *o)
     m->part_size = o->part_size != 0 ? o->part_size : COMMAND_PART_SIZE_MAX;
     m->cache_size_max = o->cache_size_max != 0 ? o->cache_size_max : (size_t)MEMBER_CACHE_SIZE;
     m->scrub_pause_ms = o->scrub_pause_ms != 0 ? o->scrub_pause_ms : MEMBER_SCRUB_PAUSE_MS;
+    m->checkpoint_step = o->checkpoint_step != 0 ? o->checkpoint_step : MEMBER_WRITE_STEP;
     m->weaken = o->weaken;
     m->random = random_seeded(o->seed);
 }

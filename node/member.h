@@ -74,6 +74,7 @@ struct member_options {
     size_t part_size;         /* of the pieces of a large write, and of an append; 0: 1 MiB */
     size_t cache_size_max;    /* applied entries kept in memory for followers; 0: 32 MiB */
     uint64_t scrub_pause_ms;  /* from one round of the scrubber to the next, at least; 0: 10 s */
+    size_t checkpoint_step;   /* bytes of a checkpoint written at a time; 0: 1 MiB */
     uint64_t seed;            /* of election timeouts and random waits */
     unsigned weaken;          /* rules that a test takes out (member_weaken.h); 0 in production */
 };

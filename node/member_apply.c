@@ -32,7 +32,7 @@ void member_apply_clear(struct member *m)
     q->count = 0;
 }
 
-static bool is_checkpoint(const struct entry *entry)
+bool member_is_checkpoint(const struct entry *entry)
 {
     return entry->type == ENTRY_COMMAND && entry->size > 0 &&
            entry->payload[0] == COMMAND_CHECKPOINT;
@@ -133,8 +133,11 @@ static void follow_settings(struct member *m)
     s->heartbeat_ms = (unsigned)settings_value(m->values, "raft.heartbeat_interval");
     s->election_ms = (unsigned)settings_value(m->values, "raft.election_timeout");
     s->checkpoint_interval_ms = (uint64_t)settings_value(m->values, "ts.wal.checkpoint_interval");
+    s->completion_target = (unsigned)settings_value(m->values, "checkpoint_completion_target");
     s->wal_size_max = (uint64_t)settings_value(m->values, "max_wal_size");
     s->scrub_rate = (uint64_t)settings_value(m->values, "ts.scrub.rate");
+    s->slot_size_max = (uint64_t)settings_value(m->values, "max_slot_wal_keep_size");
+    s->segments_kept = (uint64_t)settings_value(m->values, "wal_keep_segments");
     s->memory_size_max = (uint64_t)settings_value(m->values, "ts.mem_segment_size.max_limit");
     if (m->checkpoint_next_ms > m->now_ms + s->checkpoint_interval_ms) {
         m->checkpoint_next_ms = m->now_ms + s->checkpoint_interval_ms;
@@ -273,7 +276,7 @@ static void take_command(struct member *m, const struct command *command, uint64
 static bool is_change(const struct entry *entry, const struct tsdb_results *results)
 {
     if (!is_metadata(entry)) {
-        return entry->type != ENTRY_BARRIER && !is_checkpoint(entry);
+        return entry->type != ENTRY_BARRIER && !member_is_checkpoint(entry);
     }
     struct cursor cursor = cursor_of(entry_payload(entry));
     bool change = false;
@@ -398,7 +401,7 @@ static void take_batch(struct member *m, struct apply_batch *b)
             m->changed_index = b->entries[i]->index;
         }
         m->log_size += b->entries[i]->size;
-        if (is_checkpoint(b->entries[i]) && b->results[i].count > 0) {
+        if (member_is_checkpoint(b->entries[i]) && b->results[i].count > 0) {
             m->log_size = 0;
             member_checkpoint_frozen(m);
         }
@@ -470,14 +473,15 @@ void member_apply_pump(struct member *m)
     if (m->applying != NULL || q->head == q->count || member_is_ending(m)) {
         return;
     }
-    if (is_checkpoint(q->items[q->head]) && m->checkpoint_running &&
+    if (member_is_checkpoint(q->items[q->head]) && m->checkpoint_running &&
         !is_weakened(m->weaken, WEAKEN_CHECKPOINTS)) {
-        return; /* no checkpoint is skipped: it waits for the one that is being written (E2) */
+        member_checkpoint_resume(m); /* none is skipped: it waits for the one being written (E2) */
+        return;
     }
     struct apply_batch *b = new_batch(m);
     while (b->count < MEMBER_APPLY_ENTRIES_MAX && q->head < q->count) {
         struct entry *entry = q->items[q->head];
-        bool checkpoint = is_checkpoint(entry);
+        bool checkpoint = member_is_checkpoint(entry);
         if (checkpoint && b->count > 0) {
             break;
         }

@@ -2,7 +2,8 @@
 /* Checkpoints. The leader proposes the command; every node freezes its memory
  * at that entry and then, on its own:
  *
- *   pool:   parts and manifest, durable
+ *   pool:   parts and manifest, durable; step by step, with pauses between them
+ *           (checkpoint_completion_target), unless somebody waits
  *   log:    the control file names the checkpoint; the start counter is raised
  *   apply:  the frozen memory goes, files that nobody needs are removed
  *   log:    entries that a majority no longer needs are cut away (safety.md E3) */
@@ -17,20 +18,27 @@ enum {
     RETRY_MS = 1000,
     KEEP_CHECKPOINTS = 2,
     TRIES_MAX = 1000, /* each finds another damaged part, as a rule */
+    ALL = 1000,       /* thousandths */
 };
 
 struct checkpoint_job {
     struct job job;
     struct member *member;
-    struct tsdb_checkpoint made;
+    struct tsdb_checkpoint made; /* so far */
+    uint64_t size_max;           /* of the step that is out */
+    bool whole;
     struct control control;
     struct hard_state hard; /* as the lane left it: the new start */
     uint64_t keep[KEEP_CHECKPOINTS];
     size_t keep_count;
-    struct hash128 hash; /* of the manifest */
-    uint64_t time_ms;    /* since 1970 */
-    bool spare;          /* leave damaged parts as they are */
-    unsigned tries;      /* that ended at a damaged part */
+    struct hash128 hash;    /* of the manifest */
+    uint64_t time_ms;       /* since 1970 */
+    uint64_t slot_segments; /* how far back the log may be kept, and has to be */
+    uint64_t kept_segments;
+    uint64_t slot_index; /* what that is, as indexes */
+    uint64_t kept_index;
+    bool spare;     /* leave damaged parts as they are */
+    unsigned tries; /* that ended at a damaged part */
     enum err_code code;
     struct err err;
 };
@@ -40,9 +48,10 @@ static void work_write(struct job *job)
     struct checkpoint_job *c = (struct checkpoint_job *)job;
     if (c->spare) {
         tsdb_checkpoint_spare(c->member->db);
+        c->spare = false;
     }
-    c->code = tsdb_checkpoint_write(c->member->db, &c->made, &c->err);
-    if (c->code == ERR_OK) {
+    c->code = tsdb_checkpoint_step(c->member->db, c->size_max, &c->made, &c->whole, &c->err);
+    if (c->code == ERR_OK && c->whole) {
         c->hash = member_manifest_hash(c->member, c->made.index);
     }
     c->time_ms = (uint64_t)io_wall_us(storage_io(c->member->storage)) / 1000;
@@ -62,6 +71,11 @@ static void work_name(struct job *job)
         return;
     }
     c->hard = *storage_hard(s);
+    const struct wal *w = storage_wal(s, STORAGE_RAFT);
+    if (w != NULL) {
+        c->slot_index = wal_index_back(w, c->slot_segments);
+        c->kept_index = wal_index_back(w, c->kept_segments);
+    }
 }
 
 static void work_finish(struct job *job)
@@ -125,6 +139,53 @@ static bool lower(uint64_t *reach, uint64_t index)
     return lowers;
 }
 
+/* What a server said last that it has applied; 0: it has said nothing yet. */
+static uint64_t applied_by(const struct member *m, uint64_t id)
+{
+    for (size_t i = 0; i < m->known_count; i++) {
+        if (m->known[i].id == id) {
+            return m->known[i].applied_index;
+        }
+    }
+    return 0;
+}
+
+/* The server that gets the log and has applied least of it; NULL: there is none. */
+static const struct server *find_slowest(const struct member *m, uint64_t *applied)
+{
+    const struct server *slowest = NULL;
+    for (size_t i = 0; i < m->configuration.count; i++) {
+        const struct server *s = &m->configuration.servers[i];
+        if (s->id == m->hard.directory_id || s->role == SERVER_SPARE) {
+            continue;
+        }
+        uint64_t index = applied_by(m, s->id);
+        if (slowest == NULL || index < *applied) {
+            slowest = s;
+            *applied = index;
+        }
+    }
+    return slowest;
+}
+
+/* A slow replica is fed from the log rather than given a checkpoint, as far as
+ * max_slot_wal_keep_size goes: one that never comes back must not fill the disk. */
+static void hold_for_slow(struct member *m, uint64_t *reach)
+{
+    uint64_t applied = 0;
+    const struct server *slow = find_slowest(m, &applied);
+    if (slow == NULL || m->settings.slot_size_max == 0) {
+        return;
+    }
+    int name_size = (int)strcspn(slow->address, "@");
+    bool bounded = applied + 1 < m->slot_index;
+    if (lower(reach, bounded ? m->slot_index - 1 : applied)) {
+        (void)snprintf(m->retained_by, sizeof m->retained_by, "slow replica %.*s, at %" PRIu64 "%s",
+                       name_size, slow->address, applied,
+                       bounded ? ", as far as max_slot_wal_keep_size" : "");
+    }
+}
+
 /* How far the Raft log may be cut; m->retained_by says who keeps the rest. */
 static uint64_t find_reach(struct member *m)
 {
@@ -136,9 +197,15 @@ static uint64_t find_reach(struct member *m)
         (void)snprintf(m->retained_by, sizeof m->retained_by,
                        "checkpoint of a majority, at %" PRIu64, majority);
     }
-    if (lower(&reach, index > m->log_keep ? index - m->log_keep : 0)) {
+    bool alone = m->configuration.count <= 1;
+    if (!alone && lower(&reach, index > m->log_keep ? index - m->log_keep : 0)) {
         (void)snprintf(m->retained_by, sizeof m->retained_by,
                        "the last %" PRIu64 " entries, for slow replicas", m->log_keep);
+    }
+    hold_for_slow(m, &reach);
+    if (m->settings.segments_kept > 0 && m->kept_index > 0 && lower(&reach, m->kept_index - 1)) {
+        (void)snprintf(m->retained_by, sizeof m->retained_by, "wal_keep_segments, %" PRIu64,
+                       m->settings.segments_kept);
     }
     return reach;
 }
@@ -198,6 +265,8 @@ static void done_name(struct job *job)
         return;
     }
     take_start(m, &c->hard);
+    m->slot_index = c->slot_index;
+    m->kept_index = c->kept_index;
     c->keep[0] = c->made.index;
     c->keep_count = m->install == NULL ? 1 : 0; /* parts that come in belong to no checkpoint yet */
     if (c->keep_count > 0 && m->checkpoint_before != 0 && m->checkpoint_before != c->made.index) {
@@ -206,28 +275,8 @@ static void done_name(struct job *job)
     member_submit(m, job, LANE_APPLY, work_finish, done_finish);
 }
 
-static void done_write(struct job *job)
+static void name(struct member *m, struct checkpoint_job *c)
 {
-    struct checkpoint_job *c = (struct checkpoint_job *)job;
-    struct member *m = c->member;
-    if (!member_job_ended(m, job)) {
-        mem_free(c);
-        return;
-    }
-    if (c->code != ERR_OK && c->made.unreadable && c->tries++ < TRIES_MAX) {
-        log_warn(m->log, "node", "checkpoint-waits", "reason=\"%s\"", c->err.text);
-        m->checkpoint_waits = c; /* for the part to be refilled, or for a newer checkpoint */
-        member_damage_seen(m);
-        return;
-    }
-    if (c->code == ERR_NO_SPACE && !is_weakened(m->weaken, WEAKEN_ROOM)) {
-        wait_for_room(m, c);
-        return;
-    }
-    if (c->code != ERR_OK) {
-        fail_checkpoint(m, c);
-        return;
-    }
     m->checkpoint_before = m->control.checkpoint_index;
     m->control.checkpoint_index = c->made.index;
     m->control.checkpoint_term = c->made.term;
@@ -238,7 +287,84 @@ static void done_write(struct job *job)
         m->control.local_applied = c->made.index;
     }
     c->control = m->control;
-    member_submit(m, job, LANE_LOG, work_name, done_name);
+    c->slot_segments = m->settings.slot_size_max / m->control.segment_size;
+    c->kept_segments = m->settings.segments_kept;
+    member_submit(m, &c->job, LANE_LOG, work_name, done_name);
+}
+
+/* --- the pace --- */
+
+/* Somebody waits for the end: a request, a stop, a change of level, the next
+ * checkpoint, a checkpoint of a peer that is to be put in place of the state. */
+static bool is_awaited(const struct member *m)
+{
+    const struct entry_queue *q = &m->apply_queue;
+    bool next = q->head < q->count && member_is_checkpoint(q->items[q->head]);
+    return next || m->checkpoint_requests.first != NULL || m->stop_asked || m->install != NULL ||
+           m->level != NULL;
+}
+
+static uint64_t share(uint64_t part, uint64_t whole)
+{
+    return whole == 0 || part >= whole ? ALL : part * ALL / whole;
+}
+
+/* How much of the writing has to be done by now, in thousandths: by time, and
+ * well before memory or log would have to ask for the next checkpoint. */
+static uint64_t work_due(const struct member *m)
+{
+    const struct member_settings *s = &m->settings;
+    uint64_t target = s->completion_target;
+    size_t memory = tsdb_memory_size(m->db);
+    uint64_t grown = memory > m->checkpoint_memory ? memory - m->checkpoint_memory : 0;
+    uint64_t room =
+        s->memory_size_max > m->checkpoint_memory ? s->memory_size_max - m->checkpoint_memory : 0;
+    uint64_t due =
+        share(m->now_ms - m->checkpoint_started_ms, s->checkpoint_interval_ms * target / ALL);
+    uint64_t by_memory = share(grown, room * target / ALL);
+    uint64_t by_log = share(m->log_size, s->wal_size_max * target / ALL);
+    due = by_memory > due ? by_memory : due;
+    return by_log > due ? by_log : due;
+}
+
+static void done_write(struct job *job);
+
+void member_checkpoint_resume(struct member *m)
+{
+    struct checkpoint_job *c = m->checkpoint_paused;
+    if (c == NULL) {
+        return;
+    }
+    bool at_once = m->settings.completion_target == 0 || is_awaited(m);
+    bool begun = c->made.rows_total > 0;
+    if (begun && !at_once && share(c->made.rows_done, c->made.rows_total) > work_due(m)) {
+        return;
+    }
+    m->checkpoint_paused = NULL;
+    c->size_max = at_once ? UINT64_MAX : m->checkpoint_step;
+    member_submit(m, &c->job, LANE_POOL, work_write, done_write);
+}
+
+static void done_write(struct job *job)
+{
+    struct checkpoint_job *c = (struct checkpoint_job *)job;
+    struct member *m = c->member;
+    if (!member_job_ended(m, job)) {
+        mem_free(c);
+    } else if (c->code != ERR_OK && c->made.unreadable && c->tries++ < TRIES_MAX) {
+        log_warn(m->log, "node", "checkpoint-waits", "reason=\"%s\"", c->err.text);
+        m->checkpoint_waits = c; /* for the part to be refilled, or for a newer checkpoint */
+        member_damage_seen(m);
+    } else if (c->code == ERR_NO_SPACE && !is_weakened(m->weaken, WEAKEN_ROOM)) {
+        wait_for_room(m, c);
+    } else if (c->code != ERR_OK) {
+        fail_checkpoint(m, c);
+    } else if (c->whole) {
+        name(m, c);
+    } else {
+        m->checkpoint_paused = c;
+        member_checkpoint_resume(m);
+    }
 }
 
 void member_checkpoint_again(struct member *m)
@@ -249,15 +375,18 @@ void member_checkpoint_again(struct member *m)
     }
     m->checkpoint_waits = NULL;
     m->room.checkpoint_waits = false;
+    m->checkpoint_paused = c;
     c->spare = !member_has_others(m);
-    member_submit(m, &c->job, LANE_POOL, work_write, done_write);
+    member_checkpoint_resume(m);
 }
 
 void member_checkpoint_close(struct member *m)
 {
-    if (m->checkpoint_waits != NULL) {
+    if (m->checkpoint_waits != NULL || m->checkpoint_paused != NULL) {
         mem_free(m->checkpoint_waits);
+        mem_free(m->checkpoint_paused);
         m->checkpoint_waits = NULL;
+        m->checkpoint_paused = NULL;
         m->checkpoint_running = false;
     }
 }
@@ -268,10 +397,12 @@ void member_checkpoint_frozen(struct member *m)
     m->checkpoint_running = true;
     m->checkpoint_started_ms = m->now_ms;
     m->checkpoint_retry_ms = 0;
+    m->checkpoint_memory = tsdb_memory_size(m->db);
     m->checkpoint_configuration = m->committed;
     struct checkpoint_job *c = mem_zalloc(sizeof *c);
     c->member = m;
-    member_submit(m, &c->job, LANE_POOL, work_write, done_write);
+    m->checkpoint_paused = c;
+    member_checkpoint_resume(m);
 }
 
 /* --- cutting --- */
@@ -383,8 +514,9 @@ static bool is_due(const struct member *m)
     if (changed && (grown || m->now_ms >= m->checkpoint_next_ms)) {
         return true;
     }
-    return m->log_size > m->settings.wal_size_max && /* it is to be cut, whatever is in it */
-           m->applied_index > m->control.checkpoint_index + 1;
+    /* It is to be cut, whatever is in it, and still grows while that is written. */
+    uint64_t size_due = m->settings.wal_size_max / (ALL + m->settings.completion_target) * ALL;
+    return m->log_size > size_due && m->applied_index > m->control.checkpoint_index + 1;
 }
 
 /* As tsdb_validate() judges. */
@@ -429,6 +561,7 @@ void member_checkpoint_tick(struct member *m)
         m->now_ms >= m->checkpoint_retry_ms) {
         member_checkpoint_again(m);
     }
+    member_checkpoint_resume(m);
     if (m->db == NULL || m->checkpoint_running || m->stop_asked || m->level != NULL ||
         m->gone_count > 0 || !may_propose(m)) {
         return;
@@ -454,5 +587,6 @@ void member_checkpoint(struct member *m, struct member_request *r)
     }
     r->index = m->applied_index + 1; /* the next one holds at least what is applied now */
     list_push(&m->checkpoint_requests, r);
+    member_checkpoint_resume(m);
     member_propose_own(m, COMMAND_CHECKPOINT, (struct bytes){0});
 }

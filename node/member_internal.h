@@ -51,6 +51,8 @@ enum {
     MEMBER_SCRUB_PAUSE_MS = 10000,     /* small logs and parts are not read all the time */
     MEMBER_REFUSED_MS = 5000,          /* a refusal is news for so long; we dial again sooner */
     MEMBER_ROOM_CHECKPOINT_MS = 10000, /* between checkpoints made because a disk is full */
+    MEMBER_WRITE_STEP = 1 << 20, /* bytes of a checkpoint written at a time, if it may take time */
+    MEMBER_WRITE_PAUSE_MS = 20,  /* how often it is looked whether it may go on */
 };
 
 /* The settings that the member itself follows, as last applied. */
@@ -59,7 +61,10 @@ struct member_settings {
     unsigned heartbeat_ms;
     unsigned election_ms;
     uint64_t checkpoint_interval_ms;
-    uint64_t wal_size_max;    /* bytes of log after which a checkpoint is asked for */
+    unsigned completion_target; /* thousandths of the interval over which a checkpoint spreads */
+    uint64_t wal_size_max;
+    uint64_t slot_size_max;   /* bytes of Raft log kept for slow replicas */
+    uint64_t segments_kept;   /* of the Raft log, whoever needs them */
     uint64_t memory_size_max; /* bytes of rows in memory; at half of it too */
     unsigned wal_compression; /* enum packed_method of the entries made here */
     uint64_t writer_delay_ms; /* an answer without a sync gets one after this long */
@@ -160,6 +165,7 @@ struct member {
     size_t part_size; /* a larger write stands in parts of this size */
     size_t cache_size_max;
     uint64_t scrub_pause_ms;
+    size_t checkpoint_step;
     unsigned weaken; /* member_weaken.h */
     struct random random;
 
@@ -270,12 +276,16 @@ struct member {
 
     /* checkpoints */
     bool checkpoint_running;
+    struct checkpoint_job *checkpoint_paused; /* between two steps; NULL: none */
     uint64_t checkpoint_started_ms;
+    size_t checkpoint_memory; /* bytes of rows when it was frozen */
     uint64_t checkpoint_next_ms;
     uint64_t checkpoint_retry_ms; /* one was proposed: the next not before, unless it is applied */
     uint64_t checkpoint_before;   /* the one before the newest; kept for transfers */
     uint64_t log_size;            /* of entries applied since the last checkpoint */
     uint64_t changed_index;       /* last applied entry that is worth a checkpoint */
+    uint64_t slot_index;          /* lowest index in the log that may be kept for slow replicas */
+    uint64_t kept_index;          /* lowest index that wal_keep_segments keeps */
     char retained_by[200]; /* why the last checkpoint did not cut the Raft log to its index */
     bool memory_full;      /* the leader refuses writes; as last logged */
     struct configuration checkpoint_configuration; /* committed as of the freeze */
@@ -381,6 +391,7 @@ void member_apply_pump(struct member *m);
 void member_apply_clear(struct member *m);
 /* The state says that this id is removed. */
 void member_forget_gone(struct member *m, uint64_t id);
+bool member_is_checkpoint(const struct entry *entry);
 void member_load_settings(struct member *m); /* before the lanes run, or from a result */
 void member_serve_reads(struct member *m);
 
@@ -517,6 +528,8 @@ void member_repair_again(struct member *m, const char *what);
 /* --- member_checkpoint.c --- */
 
 void member_checkpoint_tick(struct member *m);
+/* Goes on with one that pauses, if it is time or somebody waits for it. */
+void member_checkpoint_resume(struct member *m);
 void member_checkpoint_frozen(struct member *m);
 /* Highest checkpoint that a majority of voters hold durably, 0: none (safety.md E3). */
 uint64_t member_checkpoint_majority(const struct member *m);
@@ -524,7 +537,7 @@ void member_checkpoint_cut(struct member *m);
 /* Our checkpoint can't be used any more: the node starts again without one, and
  * takes its state from its log, or a checkpoint from another node (repair). */
 void member_checkpoint_lost(struct member *m, const char *why);
-/* Gives up the checkpoint that waits for parts. */
+/* Gives up the checkpoint that pauses or waits for parts. */
 void member_checkpoint_close(struct member *m);
 /* Parts may have been refilled: the checkpoint that waits for them, if one does, is tried again. */
 void member_checkpoint_again(struct member *m);

@@ -310,6 +310,7 @@ static void open_member(struct node *n)
         .part_size = w->part_size,
         .scrub_pause_ms = 1000,
         .cache_size_max = w->cache_size,
+        .checkpoint_step = w->checkpoint_step,
         .seed = random_u64(&w->random),
         .weaken = w->weaken,
     };

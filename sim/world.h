@@ -139,8 +139,9 @@ struct world {
     uint64_t log_keep; /* entries kept below a checkpoint */
     size_t part_size;  /* of a piece of a large write; 0: none is that large */
     size_t cache_size;
-    bool may_refuse;   /* a node may find its directory unfit to start from */
-    uint64_t chaos_us; /* when the next fault is due */
+    bool may_refuse;        /* a node may find its directory unfit to start from */
+    size_t checkpoint_step; /* bytes of a checkpoint written at a time; 0: all */
+    uint64_t chaos_us;      /* when the next fault is due */
     struct client *clients;
     struct leveler *leveler;
     struct world_counts counts;

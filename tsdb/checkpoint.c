@@ -12,7 +12,7 @@
 
 enum { MERGE_GROWTH = 2 };
 
-/* --- freezing --- */
+/* --- what is to be written --- */
 
 /* The newest part is the smallest, as a rule. It takes in the next older one
  * while that is at most twice what was gathered: each row is written again only
@@ -50,67 +50,6 @@ static void plan(struct freeze *f, unsigned vgroup)
     mem_free(sizes);
 }
 
-void tsdb_checkpoint_spare(struct tsdb *db)
-{
-    struct freeze *f = db->freeze;
-    CHECK(f != NULL);
-    CHECK(!f->written);
-    for (unsigned i = 0; i < VGROUP_COUNT; i++) {
-        for (size_t j = 0; j < f->merge_counts[i]; j++) {
-            if (part_is_damaged(f->version->parts->items[i][j])) {
-                f->merge_counts[i] = j;
-            }
-        }
-        note_changed(f, i);
-    }
-}
-
-void checkpoint_freeze(struct tsdb *db)
-{
-    CHECK(db->freeze == NULL);
-    CHECK(db->versions.current->frozen == NULL);
-    struct version v = versions_copy(&db->versions);
-    v.frozen = v.active;
-    v.active = memory_new(db->generation_next++);
-    versions_put(&db->versions, v);
-
-    struct freeze *f = mem_zalloc(sizeof *f);
-    f->index = tsdb_applied_index(db);
-    f->term = tsdb_applied_term(db);
-    f->version = versions_pin(&db->versions);
-    manifest_put_members(&f->members, &db->nodes, buf_bytes(&db->configuration),
-                         db->configuration_index);
-    manifest_put_sessions(&f->sessions, db->sessions, db->series_id_next);
-    for (unsigned i = 0; i < VGROUP_COUNT; i++) {
-        plan(f, i);
-    }
-    db->freeze = f;
-    atomic_store_explicit(&db->frozen, true, memory_order_release);
-}
-
-static void close_made(struct freeze *f)
-{
-    for (unsigned i = 0; i < VGROUP_COUNT; i++) {
-        part_close(f->made[i]);
-        f->made[i] = NULL;
-    }
-}
-
-void checkpoint_drop(struct tsdb *db)
-{
-    struct freeze *f = db->freeze;
-    if (f == NULL) {
-        return;
-    }
-    close_made(f);
-    version_unpin(f->version);
-    buf_deinit(&f->members);
-    buf_deinit(&f->sessions);
-    mem_free(f);
-    db->freeze = NULL;
-    atomic_store_explicit(&db->frozen, false, memory_order_release);
-}
-
 /* --- writing one VGroup's part --- */
 
 /* One series that may have rows to write. */
@@ -126,9 +65,13 @@ struct flush {
     unsigned vgroup;
     bool unreadable; /* a part that was to be merged */
     struct part_writer *writer;
+    struct part_info info;
     struct item *items; /* by rising id */
     size_t count;
     size_t capacity;
+    size_t at;             /* the item that is written */
+    bool begun;            /* its rows are being merged */
+    uint64_t rows_counted; /* in the freeze's progress */
     /* Kept while series of one table follow each other. */
     const struct table *table;
     uint32_t *places;
@@ -237,7 +180,7 @@ static enum err_code write_blocks(struct flush *x, uint64_t series_id, bool done
     return ERR_OK;
 }
 
-static enum err_code write_series(struct flush *x, const struct item *item, struct err *e)
+static void begin_series(struct flush *x, const struct item *item)
 {
     const struct freeze *f = x->freeze;
     enter_table(x, item->table);
@@ -249,15 +192,26 @@ static enum err_code write_series(struct flush *x, const struct item *item, stru
         row_merge_add_part(x->merge, f->version->parts->items[x->vgroup][i], item->series->id);
     }
     rows_clear(&x->rows);
-    size_t max = rows_batch_max(x->table->column_count);
+    x->begun = true;
+}
+
+/* The next batch of rows of the series that is written. */
+static enum err_code write_batch(struct flush *x, struct err *e)
+{
+    const struct item *item = &x->items[x->at];
+    if (!x->begun) {
+        begin_series(x, item);
+    }
     bool done = false;
-    enum err_code code = ERR_OK;
-    while (!done && code == ERR_OK) {
-        code = row_merge_next(x->merge, &x->rows, max, &done, e);
-        x->unreadable = code == ERR_CORRUPT || code == ERR_IO;
-        if (code == ERR_OK) {
-            code = write_blocks(x, item->series->id, done, e);
-        }
+    enum err_code code =
+        row_merge_next(x->merge, &x->rows, rows_batch_max(x->table->column_count), &done, e);
+    x->unreadable = code == ERR_CORRUPT || code == ERR_IO;
+    if (code == ERR_OK) {
+        code = write_blocks(x, item->series->id, done, e);
+    }
+    if (code == ERR_OK && done) {
+        x->begun = false;
+        x->at++;
     }
     return code;
 }
@@ -276,27 +230,115 @@ static void range_of(const struct freeze *f, unsigned vgroup, struct part_info *
     }
 }
 
-static enum err_code write_part(struct tsdb *db, struct freeze *f, struct part_info *info,
-                                bool *unreadable, struct err *e)
+static void flush_close(struct flush *x)
 {
-    struct flush x = {.freeze = f, .vgroup = info->vgroup};
-    range_of(f, info->vgroup, info);
-    enum err_code code = part_writer_open(db->io, db->dir, info, &x.writer, e);
+    if (x == NULL) {
+        return;
+    }
+    part_writer_close(x->writer);
+    leave_table(x);
+    mem_free(x->items);
+    mem_free(x);
+}
+
+static enum err_code flush_open(struct tsdb *db, struct freeze *f, struct err *e)
+{
+    struct flush *x = mem_zalloc(sizeof *x);
+    x->freeze = f;
+    x->vgroup = f->vgroup;
+    range_of(f, x->vgroup, &x->info);
+    enum err_code code = part_writer_open(db->io, db->dir, &x->info, &x->writer, e);
     if (code != ERR_OK) {
+        flush_close(x);
         return code;
     }
-    list_items(&x);
-    for (size_t i = 0; i < x.count && code == ERR_OK; i++) {
-        code = write_series(&x, &x.items[i], e);
+    list_items(x);
+    f->flush = x;
+    return ERR_OK;
+}
+
+/* --- freezing --- */
+
+static void close_made(struct freeze *f)
+{
+    for (unsigned i = 0; i < VGROUP_COUNT; i++) {
+        part_close(f->made[i]);
+        f->made[i] = NULL;
     }
-    if (code == ERR_OK) {
-        code = part_writer_finish(x.writer, info, e);
+}
+
+/* What was written is given up: the writing begins anew. */
+static void rewind_writing(struct freeze *f)
+{
+    flush_close(f->flush);
+    close_made(f);
+    f->flush = NULL;
+    f->vgroup = 0;
+    f->progress = (struct tsdb_checkpoint){.index = f->index, .term = f->term};
+    for (unsigned i = 0; i < VGROUP_COUNT; i++) {
+        const struct part_set *parts = f->version->parts;
+        f->progress.parts_kept += (unsigned)(parts->counts[i] - f->merge_counts[i]);
+        f->progress.rows_total += memtable_row_count(f->version->frozen->tables[i]);
+        for (size_t j = 0; j < f->merge_counts[i]; j++) {
+            f->progress.rows_total += part_info(parts->items[i][j])->row_count;
+        }
     }
-    *unreadable = x.unreadable;
-    part_writer_close(x.writer);
-    leave_table(&x);
-    mem_free(x.items);
-    return code;
+}
+
+void tsdb_checkpoint_spare(struct tsdb *db)
+{
+    struct freeze *f = db->freeze;
+    CHECK(f != NULL);
+    CHECK(!f->written);
+    for (unsigned i = 0; i < VGROUP_COUNT; i++) {
+        for (size_t j = 0; j < f->merge_counts[i]; j++) {
+            if (part_is_damaged(f->version->parts->items[i][j])) {
+                f->merge_counts[i] = j;
+            }
+        }
+        note_changed(f, i);
+    }
+    rewind_writing(f);
+}
+
+void checkpoint_freeze(struct tsdb *db)
+{
+    CHECK(db->freeze == NULL);
+    CHECK(db->versions.current->frozen == NULL);
+    struct version v = versions_copy(&db->versions);
+    v.frozen = v.active;
+    v.active = memory_new(db->generation_next++);
+    versions_put(&db->versions, v);
+
+    struct freeze *f = mem_zalloc(sizeof *f);
+    f->index = tsdb_applied_index(db);
+    f->term = tsdb_applied_term(db);
+    f->version = versions_pin(&db->versions);
+    manifest_put_members(&f->members, &db->nodes, buf_bytes(&db->configuration),
+                         db->configuration_index);
+    manifest_put_sessions(&f->sessions, db->sessions, db->series_id_next);
+    for (unsigned i = 0; i < VGROUP_COUNT; i++) {
+        plan(f, i);
+    }
+    rewind_writing(f);
+    db->freeze = f;
+    atomic_store_explicit(&db->frozen, true, memory_order_release);
+}
+
+void checkpoint_drop(struct tsdb *db)
+{
+    struct freeze *f = db->freeze;
+    if (f == NULL) {
+        return;
+    }
+    flush_close(f->flush);
+    close_made(f);
+    version_unpin(f->version);
+    buf_deinit(&f->members);
+    buf_deinit(&f->sessions);
+    mem_free(f);
+    db->freeze = NULL;
+    atomic_store_explicit(&db->frozen, false, memory_order_release);
 }
 
 /* --- writing the whole --- */
@@ -339,51 +381,105 @@ static enum err_code write_manifest(struct tsdb *db, struct freeze *f, struct ts
     return code;
 }
 
-static enum err_code write_parts(struct tsdb *db, struct freeze *f, struct tsdb_checkpoint *out,
+/* The part is whole: closes it under its name. */
+static enum err_code finish_part(struct tsdb *db, struct freeze *f, struct err *e)
+{
+    struct flush *x = f->flush;
+    enum err_code code = part_writer_finish(x->writer, &x->info, e);
+    bool rows = code == ERR_OK && x->info.row_count > 0;
+    if (rows) {
+        code = part_open(db->io, db->dir, &x->info, &f->made[x->vgroup], e);
+    }
+    if (code != ERR_OK) {
+        return code;
+    }
+    f->progress.parts_written += rows ? 1 : 0;
+    f->progress.bytes_written += rows ? x->info.size : 0;
+    flush_close(x);
+    f->flush = NULL;
+    f->vgroup++;
+    return ERR_OK;
+}
+
+/* Writes on at the part of the current VGroup, about *budget bytes at most. */
+static enum err_code write_part(struct tsdb *db, struct freeze *f, uint64_t *budget, struct err *e)
+{
+    enum err_code code = f->flush == NULL ? flush_open(db, f, e) : ERR_OK;
+    if (code != ERR_OK) {
+        return code;
+    }
+    struct flush *x = f->flush;
+    uint64_t begin = part_writer_size(x->writer);
+    while (code == ERR_OK && x->at < x->count && part_writer_size(x->writer) - begin < *budget) {
+        code = write_batch(x, e);
+    }
+    uint64_t wrote = part_writer_size(x->writer) - begin;
+    bool whole = x->at == x->count;
+    *budget -= wrote < *budget ? wrote : *budget;
+    if (code != ERR_OK) {
+        return code;
+    }
+    f->progress.rows_done += part_writer_rows(x->writer) - x->rows_counted;
+    x->rows_counted = part_writer_rows(x->writer);
+    return whole ? finish_part(db, f, e) : part_writer_sync(x->writer, e);
+}
+
+static enum err_code write_parts(struct tsdb *db, struct freeze *f, uint64_t size_max,
                                  struct err *e)
 {
-    for (unsigned i = 0; i < VGROUP_COUNT; i++) {
-        out->parts_kept += (unsigned)(f->version->parts->counts[i] - f->merge_counts[i]);
-        if (!f->changed[i]) {
-            continue;
+    uint64_t budget = size_max;
+    enum err_code code = ERR_OK;
+    while (code == ERR_OK && f->vgroup < VGROUP_COUNT && budget > 0) {
+        if (f->changed[f->vgroup]) {
+            code = write_part(db, f, &budget, e);
+        } else {
+            f->vgroup++;
         }
-        struct part_info info = {.vgroup = i};
-        enum err_code code = write_part(db, f, &info, &out->unreadable, e);
-        if (code == ERR_OK && info.row_count > 0) {
-            code = part_open(db->io, db->dir, &info, &f->made[i], e);
-        }
-        if (code != ERR_OK) {
-            return code;
-        }
-        out->parts_written += info.row_count > 0 ? 1 : 0;
-        out->bytes_written += info.row_count > 0 ? info.size : 0;
+    }
+    return code;
+}
+
+enum err_code tsdb_checkpoint_step(struct tsdb *db, uint64_t size_max, struct tsdb_checkpoint *out,
+                                   bool *done, struct err *e)
+{
+    struct freeze *f = db->freeze;
+    CHECK(f != NULL);
+    CHECK(!f->written);
+    CHECK(size_max > 0);
+    *done = false;
+    enum err_code code = write_parts(db, f, size_max, e);
+    bool whole = f->vgroup == VGROUP_COUNT;
+    if (code == ERR_OK && whole) {
+        code = io_sync_dir(db->io, db->dir, e); /* the parts' names, before the manifest */
+    }
+    if (code == ERR_OK && whole) {
+        code = write_manifest(db, f, &f->progress, e);
+    }
+    if (code != ERR_OK) {
+        bool unreadable = f->flush != NULL && f->flush->unreadable;
+        rewind_writing(f);
+        *out = f->progress;
+        out->unreadable = unreadable;
+        (void)err_wrap(e, "writing checkpoint %" PRIu64, f->index);
+        return code;
+    }
+    *out = f->progress;
+    *done = whole;
+    f->written = whole;
+    if (whole) {
+        log_info(db->log, "tsdb", "checkpoint-written",
+                 "index=%" PRIu64 " parts-written=%u parts-kept=%u bytes=%" PRIu64, f->index,
+                 out->parts_written, out->parts_kept, out->bytes_written);
     }
     return ERR_OK;
 }
 
 enum err_code tsdb_checkpoint_write(struct tsdb *db, struct tsdb_checkpoint *out, struct err *e)
 {
-    struct freeze *f = db->freeze;
-    CHECK(f != NULL);
-    CHECK(!f->written);
-    close_made(f); /* of an earlier attempt */
-    *out = (struct tsdb_checkpoint){.index = f->index, .term = f->term};
-    enum err_code code = write_parts(db, f, out, e);
-    if (code == ERR_OK) {
-        code = io_sync_dir(db->io, db->dir, e); /* the parts' names, before the manifest */
-    }
-    if (code == ERR_OK) {
-        code = write_manifest(db, f, out, e);
-    }
-    if (code != ERR_OK) {
-        (void)err_wrap(e, "writing checkpoint %" PRIu64, f->index);
-        return code;
-    }
-    f->written = true;
-    log_info(db->log, "tsdb", "checkpoint-written",
-             "index=%" PRIu64 " parts-written=%u parts-kept=%u bytes=%" PRIu64, f->index,
-             out->parts_written, out->parts_kept, out->bytes_written);
-    return ERR_OK;
+    bool done = false;
+    enum err_code code = tsdb_checkpoint_step(db, UINT64_MAX, out, &done, e);
+    CHECK(code != ERR_OK || done);
+    return code;
 }
 
 /* The parts as they are from now on. */

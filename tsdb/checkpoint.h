@@ -2,7 +2,7 @@
 /* Turning the state after one index into files, while later entries are applied.
  *
  *   LIVE ── checkpoint_freeze (apply lane, at the command) ──► FROZEN
- *   FROZEN ── tsdb_checkpoint_write (any thread): parts, then manifest, durable
+ *   FROZEN ── tsdb_checkpoint_step (any thread) ... : parts, then manifest, durable
  *   FROZEN ── tsdb_checkpoint_finish (apply lane) ──► LIVE
  *
  * What is written is decided when the state is frozen, from the state alone, so
@@ -15,6 +15,8 @@
 
 #include "tsdb/db.h"
 
+struct flush; /* one VGroup's part being written */
+
 struct freeze {
     uint64_t index;
     uint64_t term;
@@ -25,6 +27,9 @@ struct freeze {
     bool changed[VGROUP_COUNT];        /* there is something to write */
     /* The writer's. */
     struct part *made[VGROUP_COUNT]; /* NULL: no rows */
+    unsigned vgroup;                 /* those before it are done */
+    struct flush *flush;             /* of this VGroup; NULL: not begun */
+    struct tsdb_checkpoint progress;
     bool written;
 };
 

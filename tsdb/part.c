@@ -627,6 +627,25 @@ enum err_code part_writer_add(struct part_writer *w, uint64_t series_id, const s
     return code;
 }
 
+uint64_t part_writer_size(const struct part_writer *w)
+{
+    return w->written + w->pending.size;
+}
+
+uint64_t part_writer_rows(const struct part_writer *w)
+{
+    return w->info.row_count;
+}
+
+enum err_code part_writer_sync(struct part_writer *w, struct err *e)
+{
+    enum err_code code = write_pending(w, e);
+    if (code == ERR_OK) {
+        code = file_sync(w->file, e);
+    }
+    return code == ERR_OK ? ERR_OK : err_wrap(e, "writing %s", w->path);
+}
+
 /* Index and footer, then durable under the name of its hash. */
 static enum err_code seal(struct part_writer *w, struct err *e)
 {

@@ -132,6 +132,11 @@ MUST_CHECK enum err_code part_writer_open(struct io *io, const char *dir,
 MUST_CHECK enum err_code part_writer_add(struct part_writer *w, uint64_t series_id,
                                          const struct rows *rows, size_t from, size_t to,
                                          struct err *e);
+/* Bytes so far, those that are not written yet included. */
+uint64_t part_writer_size(const struct part_writer *w);
+uint64_t part_writer_rows(const struct part_writer *w);
+/* Writes and syncs what is there so far, so that the last sync has little to do. */
+MUST_CHECK enum err_code part_writer_sync(struct part_writer *w, struct err *e);
 /* The file is synced and has its name; the directory is not yet synced. A part
  * without rows leaves no file, and info->row_count is 0. */
 MUST_CHECK enum err_code part_writer_finish(struct part_writer *w, struct part_info *info,

@@ -9,7 +9,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 
-enum { NAME_SIZE_MAX = 64, KIB = 1024 };
+enum { NAME_SIZE_MAX = 64, KIB = 1024, FRACTION_ONE = 1000, FRACTION_DIGITS = 3 };
 
 #define MIB (INT64_C(1024) * KIB)
 #define GIB (INT64_C(1024) * MIB)
@@ -22,6 +22,26 @@ enum { NAME_SIZE_MAX = 64, KIB = 1024 };
 
 /* Sorted by name (checked by a test). */
 static const struct setting table[] = {
+    {.name = "checkpoint_completion_target",
+     .type = SETTING_FRACTION,
+     .min = 0,
+     .max = FRACTION_ONE,
+     .initial = "0.5",
+     .unit = "",
+     .scope = "cluster",
+     .description = "The share of ts.wal.checkpoint_interval over which a checkpoint spreads its "
+                    "writing, so that it does not stand in the way of writers. 0: as fast as the "
+                    "disk can. One that somebody waits for, or that is late, does not wait."},
+    {.name = "max_slot_wal_keep_size",
+     .type = SETTING_BYTES,
+     .min = 0,
+     .max = 16 * TIB,
+     .initial = "256MiB",
+     .unit = "bytes",
+     .scope = "cluster",
+     .description = "How much of the Raft log is kept, at most, for replicas that are slow or "
+                    "away, in whole files, beside the last 1,024 entries. One that needs more than "
+                    "that gets a checkpoint instead. 0: nothing is kept for them."},
     {.name = "max_wal_size",
      .type = SETTING_BYTES,
      .min = 32 * MIB,
@@ -29,8 +49,9 @@ static const struct setting table[] = {
      .initial = "1GiB",
      .unit = "bytes",
      .scope = "cluster",
-     .description = "A log that has grown by this much since the last checkpoint asks for the "
-                    "next one before its time."},
+     .description = "Log between two checkpoints: it asks for the next one before its time, so "
+                    "early that it is done, as checkpoint_completion_target spreads it, when the "
+                    "log has grown by this much."},
     {.name = "min_wal_size",
      .type = SETTING_BYTES,
      .min = 8 * MIB,
@@ -38,8 +59,8 @@ static const struct setting table[] = {
      .initial = "80MiB",
      .unit = "bytes",
      .scope = "cluster",
-     .description = "Log files that a checkpoint has made free are kept for use again up to this "
-                    "size; more are removed. At most max_wal_size."},
+     .description = "Files that a checkpoint has made free are kept for use again while a log "
+                    "takes less than this; more are removed. At most max_wal_size."},
     {.name = "node.replace",
      .type = SETTING_ENUM,
      .choices = "auto|manual",
@@ -150,6 +171,15 @@ static const struct setting table[] = {
      .description = "Writes are compressed in their log entry, once, by the node that accepts "
                     "them; every node stores and sends them so. Any node reads every choice. What "
                     "gets less than an eighth smaller stays as it is."},
+    {.name = "wal_keep_segments",
+     .type = SETTING_INT,
+     .min = 0,
+     .max = 65536,
+     .initial = "0",
+     .unit = "segments",
+     .scope = "cluster",
+     .description = "Files of the Raft log that are kept behind the one that is written to, even "
+                    "when no replica is known to need them."},
     {.name = "wal_sync_method",
      .type = SETTING_ENUM,
      .choices = "fdatasync|fsync|open_datasync|open_sync",
@@ -207,6 +237,8 @@ const char *settings_type_name(enum setting_type type)
         return "duration";
     case SETTING_BYTES:
         return "bytes";
+    case SETTING_FRACTION:
+        return "fraction";
     case SETTING_ENUM:
         return "enum";
     }
@@ -328,12 +360,26 @@ static void print_with_unit(int64_t number, const struct unit *units, char dst[S
     (void)snprintf(dst, SETTING_VALUE_SIZE, "%" PRId64 "%s", number / best->factor, best->name);
 }
 
+/* Not negative, in thousandths; without zeros at its end. */
+static void print_fraction(int64_t number, char dst[SETTING_VALUE_SIZE])
+{
+    (void)snprintf(dst, SETTING_VALUE_SIZE, "%" PRId64 ".%03" PRId64, number / FRACTION_ONE,
+                   number % FRACTION_ONE);
+    size_t size = strlen(dst);
+    while (dst[size - 1] == '0') {
+        size--;
+    }
+    dst[dst[size - 1] == '.' ? size - 1 : size] = '\0';
+}
+
 static void print_number(enum setting_type type, int64_t number, char dst[SETTING_VALUE_SIZE])
 {
     if (type == SETTING_DURATION) {
         print_with_unit(number, duration_units, dst);
     } else if (type == SETTING_BYTES) {
         print_with_unit(number, bytes_units, dst);
+    } else if (type == SETTING_FRACTION) {
+        print_fraction(number, dst);
     } else {
         (void)snprintf(dst, SETTING_VALUE_SIZE, "%" PRId64, number);
     }
@@ -351,6 +397,7 @@ void settings_range(const struct setting *s, char dst[SETTING_RANGE_SIZE])
     case SETTING_INT:
     case SETTING_DURATION:
     case SETTING_BYTES:
+    case SETTING_FRACTION:
         print_number(s->type, s->min, min);
         print_number(s->type, s->max, max);
         (void)snprintf(dst, SETTING_RANGE_SIZE, "%s..%s", min, max);
@@ -441,6 +488,32 @@ static bool parse_int(struct bytes text, int64_t *number)
     return true;
 }
 
+static bool parse_fraction(struct bytes text, int64_t *number)
+{
+    int64_t part = 0;
+    if (!take_digits(&text, number) || *number > INT64_MAX / FRACTION_ONE - 1) {
+        return false;
+    }
+    *number *= FRACTION_ONE;
+    if (text.size == 0) {
+        return true;
+    }
+    if (text.data[0] != '.') {
+        return false;
+    }
+    text.data++;
+    text.size--;
+    size_t digits = text.size;
+    if (digits > FRACTION_DIGITS || !take_digits(&text, &part) || text.size > 0) {
+        return false;
+    }
+    for (; digits < FRACTION_DIGITS; digits++) {
+        part *= 10;
+    }
+    *number += part;
+    return true;
+}
+
 static bool parse_bool(struct bytes text, int64_t *number)
 {
     static const char *const words[] = {"off", "on", "false", "true", "no", "yes", "0", "1"};
@@ -494,6 +567,8 @@ static bool parse_typed(const struct setting *s, struct bytes text, char *canoni
         return parse_with_units(text, duration_units, number);
     case SETTING_BYTES:
         return parse_with_units(text, bytes_units, number);
+    case SETTING_FRACTION:
+        return parse_fraction(text, number);
     case SETTING_BOOL:
         (void)snprintf(canonical, SETTING_VALUE_SIZE, "%s",
                        parse_bool(text, number) && *number != 0 ? "on" : "off");
@@ -520,6 +595,8 @@ static const char *how_written(enum setting_type type)
         return "is not a time such as 500ms, 90s, 1m30s, 2h or 1d";
     case SETTING_BYTES:
         return "is not a size such as 65536, 64KiB, 16MiB or 1GiB";
+    case SETTING_FRACTION:
+        return "is not a number such as 0, 0.5 or 0.125";
     case SETTING_ENUM:
         return "is not one of the choices";
     }

@@ -10,6 +10,7 @@
  *   bool      on off true false yes no 1 0       on | off
  *   duration  500ms, 90s, 1m30s, 2h, 1d          one number, largest unit without rest: 90s
  *   bytes     65536, 64KiB, 1GiB                 the same way: 64KiB
+ *   fraction  0.5, 0.50, 1                       at most three digits behind the point: 0.5
  *   enum      one of its words, in any case      the word
  *
  * 'struct settings' is immutable once made: a change makes a new one, and old
@@ -29,6 +30,7 @@ enum setting_type {
     SETTING_BOOL,
     SETTING_DURATION, /* milliseconds */
     SETTING_BYTES,
+    SETTING_FRACTION, /* thousandths */
     SETTING_ENUM,
 };
 
@@ -37,7 +39,7 @@ enum { SETTING_VALUE_SIZE = 64, SETTING_RANGE_SIZE = 160 };
 struct setting {
     const char *name;
     enum setting_type type;
-    int64_t min, max;    /* INT, DURATION, BYTES; both included */
+    int64_t min, max;    /* INT, DURATION, BYTES, FRACTION; both included */
     const char *choices; /* ENUM: "auto|manual" */
     const char *initial; /* the default, canonical */
     const char *unit;    /* "", "ms", "rows", ... */

@@ -16,7 +16,8 @@ static const char head[] =
     "the history. `tidemark settings list` shows the values in force.\n"
     "\n"
     "Times are written `500ms`, `90s`, `1m30s`, `2h`, `1d`; sizes `65536`, `64KiB`, `16MiB`, "
-    "`1GiB`.\n";
+    "`1GiB`;\n"
+    "fractions `0.5`, with at most three digits behind the point.\n";
 
 void settings_doc(struct buf *out)
 {

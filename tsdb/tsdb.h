@@ -12,7 +12,7 @@
  *   tsdb_open ──► LIVE ── apply(CHECKPOINT) ──► FROZEN ── checkpoint_finish ──► LIVE ...
  *
  * In FROZEN the rows up to the checkpoint's index are immutable and are being
- * written by tsdb_checkpoint_write(), while later entries are applied to new
+ * written by tsdb_checkpoint_step(), while later entries are applied to new
  * memory tables. The next CHECKPOINT entry must wait until LIVE (safety.md E2).
  *
  * Threads: one owner, the apply lane. What may run elsewhere says so. Views are
@@ -166,10 +166,18 @@ struct tsdb_checkpoint {
     uint64_t bytes_written;
     unsigned parts_written;
     unsigned parts_kept;
-    bool unreadable; /* on failure: a part to be merged is damaged; can be tried again */
+    bool unreadable;     /* on failure: a part to be merged is damaged; can be tried again */
+    uint64_t rows_done;  /* of the parts to be written; of rows that override each other, one */
+    uint64_t rows_total; /* at most so many will be */
 };
 
-/* FROZEN. Any one thread (the pool): writes parts and manifest, all durable on return. */
+/* FROZEN. Any one thread at a time (the pool): writes about size_max bytes more of
+ * the parts, synced; the last step the manifest too. *done: all is durable. After
+ * an error the next step begins anew. */
+MUST_CHECK enum err_code tsdb_checkpoint_step(struct tsdb *db, uint64_t size_max,
+                                              struct tsdb_checkpoint *out, bool *done,
+                                              struct err *e);
+/* All in one step. */
 MUST_CHECK enum err_code tsdb_checkpoint_write(struct tsdb *db, struct tsdb_checkpoint *out,
                                                struct err *e);
 /* FROZEN, not beside a write. For a node that is alone: damaged parts, and those

@@ -732,3 +732,20 @@ struct wal_position wal_position(const struct wal *w, uint64_t index)
         .segments_recycled = (unsigned)w->pool.count,
     };
 }
+
+uint64_t wal_index_back(const struct wal *w, uint64_t segments)
+{
+    CHECK(w != NULL);
+    CHECK(w->set.count > 0);
+    uint64_t last = wal_set_last(&w->set);
+    uint64_t first = segments < last ? last - segments : 0;
+    size_t i = w->table.count;
+    while (i > 0) {
+        uint64_t at = wal_place_lsn(wal_table_place(&w->table, i - 1));
+        if (at != 0 && wal_lsn_segment(&w->layout, at) < first) {
+            break;
+        }
+        i--;
+    }
+    return i < w->table.count ? wal_table_index(&w->table, i) : w->table.last + 1;
+}

@@ -281,5 +281,8 @@ struct wal_position {
 };
 
 struct wal_position wal_position(const struct wal *w, uint64_t index);
+/* The lowest index that is held by a log cut so that it keeps 'segments' files
+ * before the one that is written to; last + 1: none would be. */
+uint64_t wal_index_back(const struct wal *w, uint64_t segments);
 
 #endif

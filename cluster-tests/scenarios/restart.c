@@ -119,30 +119,63 @@ TEST(restart, a_node_alone_has_nothing_to_replay)
     }
 }
 
-/* Every checkpoint cuts the log; a node that was away for too many entries needs
- * a checkpoint instead. */
-TEST(restart, a_node_that_was_away_too_long_gets_a_checkpoint)
+struct away_case {
+    const char *segments; /* wal_keep_segments */
+    const char *slots;    /* max_slot_wal_keep_size */
+    const char *retained_by;
+    bool gets_checkpoint;
+};
+
+static void come_back(const struct away_case *a)
 {
-    enum { CHECKPOINTS = 2, MANY_ACKS = 1500 /* more entries than are kept for the slow */ };
-    struct cluster_options options = {.name = "away", .founders = 3};
+    /* More entries than are kept anyway; at last a checkpoint when a majority is
+     * known to hold the one before it. */
+    static const uint64_t acks[] = {1500, 1500, 10};
+    struct cluster_options options = {
+        .name = "away",
+        .founders = 3,
+        .flags = {"--test-small-segments", "--wal-segment-size=64KiB"}};
     struct cluster *c = cluster_open(&options);
     struct err e;
     cluster_start_all(c);
     struct load_options load = {.writers = 1, .depth = 1}; /* an entry each */
     struct load *l = load_open(c, &load);
-    size_t away = (cluster_wait_healthy(c) + 1) % 3;
+    size_t leader = cluster_wait_healthy(c);
+    size_t away = (leader + 1) % 3;
+    EXPECT_OK(node_setting_set(cluster_patient(c, leader), "wal_keep_segments", a->segments, &e));
+    EXPECT_OK(node_setting_set(cluster_patient(c, leader), "max_slot_wal_keep_size", a->slots, &e));
     cluster_kill(c, away);
-    for (unsigned i = 0; i < CHECKPOINTS; i++) {
+    for (unsigned i = 0; i < sizeof acks / sizeof acks[0]; i++) {
         uint64_t index = 0;
-        load_run(l, MANY_ACKS);
-        EXPECT_OK(node_checkpoint(cluster_patient(c, cluster_wait_healthy(c)), &index, &e));
+        load_run(l, acks[i]);
+        leader = cluster_wait_healthy(c);
+        EXPECT_OK(node_checkpoint(cluster_patient(c, leader), &index, &e));
         EXPECT(index > 0);
     }
+    struct node_status s = cluster_wait_status(c, leader);
+    EXPECT_CONTAINS(s.raft.retained_by, a->retained_by);
     cluster_start(c, away, NULL);
     (void)cluster_wait_healthy(c);
-    EXPECT(cluster_said(c, away, "node installed"));
+    EXPECT(cluster_said(c, away, "node installed") == a->gets_checkpoint);
     load_check(l);
-    load_print(l, "after a checkpoint from a peer");
+    load_print(l, a->retained_by);
     load_close(l);
     cluster_close(c);
+}
+
+/* Every checkpoint cuts the log, as far as it is not kept for who is slow: a node
+ * that was away for too many entries needs a checkpoint instead. */
+TEST(restart, a_node_that_was_away_too_long_gets_a_checkpoint)
+{
+    static const struct away_case cases[] = {
+        {"0", "0", "the last 1024 entries, for slow replicas", true},
+        {"0", "16MiB", "slow replica n", false},
+        {"0", "384KiB", ", as far as max_slot_wal_keep_size", true},
+        {"1000", "0", "wal_keep_segments, 1000", false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        test_context("max_slot_wal_keep_size %s, wal_keep_segments %s", cases[i].slots,
+                     cases[i].segments);
+        come_back(&cases[i]);
+    }
 }

@@ -139,6 +139,7 @@ bool solo_try_start(struct solo *s, struct err *e)
         .wal_level = s->options.wal_level,
         .seed = 1,
         .part_size = s->options.part_size,
+        .checkpoint_step = s->options.checkpoint_step,
         .weaken = s->options.weaken,
     };
     s->stopped = false;

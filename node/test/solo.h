@@ -14,6 +14,7 @@ struct solo_options {
     unsigned wal_level;
     size_t peer_count;          /* 0: alone */
     size_t part_size;           /* of a piece of a large write; 0: as in production */
+    size_t checkpoint_step;     /* bytes of a checkpoint written at a time; 0: as in production */
     unsigned weaken;            /* node/member_weaken.h */
     bool hold_apply_when_local; /* once the state is open, the apply lane stands still */
 };

@@ -240,13 +240,19 @@ UNUSED_OK static enum err_code apply_body(struct fixture *f, enum command_kind k
 }
 
 /* The result of the write; 'tags' as in make_write_request(). */
-UNUSED_OK static enum err_code put(struct fixture *f, const char *tags, const char *rows)
+UNUSED_OK static enum err_code put_in(struct fixture *f, const char *table, const char *tags,
+                                      const char *rows)
 {
     struct buf body = {0};
-    make_write_request(&body, "m", tags, rows);
+    make_write_request(&body, table, tags, rows);
     enum err_code code = apply_body(f, COMMAND_WRITE, buf_bytes(&body));
     buf_deinit(&body);
     return code;
+}
+
+UNUSED_OK static enum err_code put(struct fixture *f, const char *tags, const char *rows)
+{
+    return put_in(f, "m", tags, rows);
 }
 
 UNUSED_OK static enum err_code create_database(struct fixture *f, const char *name)

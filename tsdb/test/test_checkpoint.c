@@ -185,6 +185,193 @@ TEST(checkpoint, a_full_disk_fails_the_write_and_later_it_succeeds)
     fixture_close(&f);
 }
 
+/* --- in steps --- */
+
+static enum err_code write_in_steps(struct fixture *f, uint64_t size_max, struct tsdb_checkpoint *c,
+                                    unsigned *steps)
+{
+    bool done = false;
+    enum err_code code = ERR_OK;
+    for (*steps = 0; !done && code == ERR_OK; (*steps)++) {
+        uint64_t rows = c->rows_done;
+        code = tsdb_checkpoint_step(f->db, size_max, c, &done, &f->err);
+        EXPECT(code != ERR_OK || c->rows_done >= rows);
+        EXPECT(c->rows_done <= c->rows_total);
+    }
+    return code;
+}
+
+/* Several blocks in each of several VGroups, some of them to be merged. */
+static struct fixture steps_world(void)
+{
+    struct fixture f = fixture_open(false);
+    struct buf rows = {0};
+    for (int i = 0; i < LIMIT_PARTS_PER_VGROUP + 1; i++) {
+        for (int series = 0; series < 10; series++) {
+            char tags[16];
+            int from = series % 2 * 450;
+            (void)snprintf(tags, sizeof tags, "s%d", series / 2);
+            buf_reset(&rows);
+            for (int j = from; j < from + 450; j++) {
+                buf_printf(&rows, "%d %d 0.5 true text-%d\n", j * 20 + i, i * j, j * j);
+            }
+            buf_put_u8(&rows, 0);
+            EXPECT_OK(put(&f, tags, (const char *)rows.data));
+        }
+        if (i < LIMIT_PARTS_PER_VGROUP) {
+            EXPECT_OK(checkpoint(&f, NULL));
+        }
+    }
+    buf_deinit(&rows);
+    EXPECT_OK(freeze(&f));
+    return f;
+}
+
+static void read_manifest_bytes(struct fixture *f, struct buf *out)
+{
+    char name[TSDB_NAME_SIZE];
+    char path[IO_PATH_MAX];
+    tsdb_manifest_name(f->index, name);
+    EXPECT_OK(io_join(path, "tsdb", name, &f->err));
+    EXPECT_OK(io_read_file(f->io, path, LIMIT_MANIFEST_SIZE_MAX, out, &f->err));
+}
+
+/* Else nodes that are not equally fast would not have the same parts. */
+TEST(checkpoint, small_steps_write_the_same_bytes)
+{
+    struct buf whole = {0};
+    struct buf stepped = {0};
+    struct fixture f = steps_world();
+    struct tsdb_checkpoint c = {0};
+    EXPECT_OK(tsdb_checkpoint_write(f.db, &c, &f.err));
+    EXPECT_UINT(c.rows_done, c.rows_total);
+    read_manifest_bytes(&f, &whole);
+    fixture_close(&f);
+
+    f = steps_world();
+    struct tsdb_checkpoint d = {0};
+    unsigned steps = 0;
+    EXPECT_OK(write_in_steps(&f, 1, &d, &steps));
+    EXPECT(steps >= 2 * 5); /* of each series several batches */
+    EXPECT_UINT(d.bytes_written, c.bytes_written);
+    EXPECT_UINT(d.parts_written, c.parts_written);
+    EXPECT_UINT(d.rows_done, c.rows_total);
+    read_manifest_bytes(&f, &stepped); /* it names each part by the hash of its bytes */
+    EXPECT(bytes_equal(buf_bytes(&whole), buf_bytes(&stepped)));
+    EXPECT_OK(tsdb_checkpoint_finish(f.db, &f.err));
+    fixture_close(&f);
+    buf_deinit(&whole);
+    buf_deinit(&stepped);
+}
+
+static size_t count_files(struct fixture *f)
+{
+    struct io_name *names = NULL;
+    size_t count = 0;
+    EXPECT_OK(io_list(f->io, "tsdb", &names, &count, &f->err));
+    mem_free(names);
+    return count;
+}
+
+TEST(checkpoint, one_given_up_between_two_steps_leaves_no_unfinished_file)
+{
+    struct fixture f = steps_world();
+    size_t files = count_files(&f);
+    uint64_t before = tsdb_checkpoint_index(f.db);
+    struct tsdb_checkpoint c = {0};
+    bool done = false;
+    EXPECT_OK(tsdb_checkpoint_step(f.db, 1, &c, &done, &f.err));
+    EXPECT(!done);
+    EXPECT_UINT(count_files(&f), files + 1);
+    tsdb_close(f.db);
+    f.db = NULL;
+    EXPECT_UINT(count_files(&f), files);
+    REQUIRE_OK(open_at(&f, before));
+    fixture_close(&f);
+}
+
+/* --- only what changed --- */
+
+/* The VGroup of the only part that there is. */
+static unsigned vgroup_of_part(const struct fixture *f)
+{
+    const struct part_set *parts = f->db->versions.current->parts;
+    unsigned found = VGROUP_COUNT;
+    for (unsigned i = 0; i < VGROUP_COUNT; i++) {
+        EXPECT(parts->counts[i] == 0 || found == VGROUP_COUNT);
+        found = parts->counts[i] > 0 ? i : found;
+    }
+    REQUIRE(found < VGROUP_COUNT);
+    return found;
+}
+
+static unsigned vgroup_of(const char *tags)
+{
+    struct fixture f = fixture_open(false);
+    EXPECT_OK(put(&f, tags, "1 1 - - -"));
+    EXPECT_OK(checkpoint(&f, NULL));
+    unsigned vgroup = vgroup_of_part(&f);
+    fixture_close(&f);
+    return vgroup;
+}
+
+/* However often others are written and merged. */
+TEST(checkpoint, parts_of_a_table_that_nobody_writes_to_are_not_written_again)
+{
+    struct fixture f = fixture_open(false);
+    EXPECT_OK(create_table(&f, "quiet"));
+    EXPECT_OK(put_in(&f, "quiet", "a", "1 1 - - -\n2 2 - - -"));
+    EXPECT_OK(checkpoint(&f, NULL));
+    unsigned quiet = vgroup_of_part(&f);
+    struct hash128 hash = part_info(f.db->versions.current->parts->items[quiet][0])->hash;
+    unsigned loud = 0;
+    for (int i = 0; loud < 3 * LIMIT_PARTS_PER_VGROUP; i++) {
+        REQUIRE(i < 1000);
+        char tags[16];
+        (void)snprintf(tags, sizeof tags, "s%d", i);
+        if (vgroup_of(tags) == quiet) {
+            continue;
+        }
+        loud++;
+        struct tsdb_checkpoint c = {0};
+        EXPECT_OK(put(&f, tags, "1 1 - - -"));
+        EXPECT_OK(checkpoint(&f, &c));
+        EXPECT_UINT(c.parts_written, 1);
+        const struct part_set *parts = f.db->versions.current->parts;
+        REQUIRE_UINT(parts->counts[quiet], 1);
+        EXPECT_SAME_HASH(part_info(parts->items[quiet][0])->hash, hash);
+    }
+    fixture_close(&f);
+}
+
+/* Merging writes a row again about once each time that the parts have grown
+ * three-fold, not once a checkpoint. */
+TEST(checkpoint, a_row_is_written_again_only_a_logarithmic_number_of_times)
+{
+    enum { ROUNDS = 256, ROWS = 200, TIMES_MAX = 6 };
+    struct fixture f = fixture_open(false);
+    struct random random = random_seeded(4);
+    struct buf rows = {0};
+    uint64_t rows_written = 0;
+    for (int i = 0; i < ROUNDS; i++) {
+        buf_reset(&rows);
+        for (int j = 0; j < ROWS; j++) {
+            buf_printf(&rows, "%d %d - - -\n", i * ROWS + j, (int)random_below(&random, 1000000));
+        }
+        buf_put_u8(&rows, 0);
+        EXPECT_OK(put(&f, "a", (const char *)rows.data));
+        struct tsdb_checkpoint c = {0};
+        EXPECT_OK(checkpoint(&f, &c));
+        EXPECT_UINT(c.rows_done, c.rows_total);
+        rows_written += c.rows_done;
+    }
+    test_context("%.2f times", (double)rows_written / (ROUNDS * ROWS));
+    EXPECT(rows_written > (uint64_t)ROUNDS * ROWS);
+    EXPECT(rows_written < (uint64_t)TIMES_MAX * ROUNDS * ROWS);
+    buf_deinit(&rows);
+    fixture_close(&f);
+}
+
 /* --- crashes --- */
 
 static struct fixture crash_world(uint64_t *first)
@@ -247,7 +434,8 @@ TEST(checkpoint, a_crash_at_any_call_leaves_a_checkpoint_to_open)
     struct random random = random_seeded(9);
     unsigned crashes = 0;
     unsigned whole = 0;
-    for (int how = 0; how < 6; how++) {
+    for (int how = 0; how < 8; how++) {
+        uint64_t size_max = how < 6 ? UINT64_MAX : 1;
         for (uint64_t stop = 0;; stop++) {
             uint64_t old = 0;
             struct fixture f = crash_world(&old);
@@ -255,7 +443,8 @@ TEST(checkpoint, a_crash_at_any_call_leaves_a_checkpoint_to_open)
             fake_disk_stop_after(f.disk, stop);
             EXPECT_OK(freeze(&f));
             uint64_t new_index = f.index;
-            bool written = tsdb_checkpoint_write(f.db, &c, &f.err) == ERR_OK;
+            unsigned steps = 0;
+            bool written = write_in_steps(&f, size_max, &c, &steps) == ERR_OK;
             bool cleaned = false;
             if (written) {
                 EXPECT_OK(tsdb_checkpoint_finish(f.db, &f.err));

@@ -212,6 +212,27 @@ TEST(wal, a_position_counts_what_a_checkpoint_leaves_over)
     fixture_deinit(&f);
 }
 
+TEST(wal, keeping_files_back_is_an_index_from_which_the_log_is_kept)
+{
+    struct fixture f;
+    fixture_init(&f, WAL_RAFT);
+    REQUIRE_OK(fixture_open(&f));
+    EXPECT_UINT(wal_index_back(f.wal, 0), 1);
+    fixture_fill(&f, 1, 100, 1, 4000); /* about 14 in a segment */
+    unsigned segments = wal_stats(f.wal).segments;
+    EXPECT_UINT(wal_index_back(f.wal, segments), 1);
+    EXPECT_UINT(wal_index_back(f.wal, UINT64_MAX), 1);
+    for (unsigned back = 0; back < segments; back++) {
+        uint64_t index = wal_index_back(f.wal, back);
+        EXPECT(index > 0 && index <= 100);
+        EXPECT_UINT(wal_position(f.wal, index - 1).segments_current, back + 1);
+        EXPECT(index == 1 || wal_position(f.wal, index - 2).segments_current == back + 2);
+    }
+    REQUIRE_OK(wal_cut(f.wal, wal_index_back(f.wal, 2) - 1, 1, &f.err));
+    EXPECT_UINT(wal_stats(f.wal).segments, 3);
+    fixture_deinit(&f);
+}
+
 TEST(wal, a_reset_begins_anew_behind_a_snapshot)
 {
     struct fixture f;
