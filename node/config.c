@@ -322,6 +322,7 @@ static enum err_code derive(struct config *c, struct err *e)
             return err_wrap(e, "--name is needed: the one made from advertise-peer");
         }
     }
+    c->wal_segment_size_given = !is_default(c, "wal-segment-size");
     c->recovery_mode_given = !is_default(c, "recovery-mode");
     c->cluster = c->peers.count > 0;
     return ERR_OK;

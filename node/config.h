@@ -52,10 +52,11 @@ struct config {
     struct config_peers peers;                       /* empty: standalone */
     bool cluster;                                    /* peers were given */
 
-    uint64_t wal_segment_size; /* of a new data directory */
-    bool test_small_segments;  /* not in --help: lets tests have segments of 64 KiB */
-    enum wal_level wal_level;  /* of a new data directory of one node alone */
-    bool recovery_mode_given;  /* for this start only, else as stored (safety.md D3) */
+    uint64_t wal_segment_size;   /* of a new data directory */
+    bool wal_segment_size_given; /* then an older one must have it, too */
+    bool test_small_segments;    /* not in --help: lets tests have segments of 64 KiB */
+    enum wal_level wal_level;    /* of a new data directory of one node alone */
+    bool recovery_mode_given;    /* for this start only, else as stored (safety.md D3) */
     enum wal_recovery_mode recovery_mode;
     uint64_t message_size_max; /* of one request of a client */
     uint64_t drain_limit_ms;   /* how long SIGTERM waits for open requests */

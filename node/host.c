@@ -301,6 +301,7 @@ static enum err_code open_storage(struct host *h, struct err *e)
         .dir = c->data_dir,
         .name = c->name,
         .segment_size = c->wal_segment_size,
+        .segment_size_given = c->wal_segment_size_given,
         .recovery_mode = c->recovery_mode_given ? (int)c->recovery_mode : -1,
     };
     return storage_open(&options, &h->storage, e);

@@ -184,12 +184,11 @@ static void work_open(struct job *job)
 
 static void open_state(struct member *m);
 
-/* A damaged manifest: in a cluster the state is that of the log from its beginning,
- * or, when that is cut, of a checkpoint that the repair takes from another node. A
- * node alone has nothing else. */
+/* A damaged manifest: a cluster's state is in the log from its beginning, or in the
+ * checkpoint that the repair takes from another node. A node alone has nothing else. */
 static bool open_without(struct member *m, const struct open_job *o)
 {
-    bool damaged = o->code == ERR_CORRUPT || o->code == ERR_IO;
+    bool damaged = (o->code == ERR_CORRUPT || o->code == ERR_IO) && !member_is_known_alone(m);
     bool raft = m->hard.cluster_id != 0 && m->control.era_count > 0 &&
                 m->control.eras[m->control.era_count - 1].log == CONTROL_LOG_RAFT;
     if (!damaged || !raft || m->control.checkpoint_index == 0) {
@@ -321,7 +320,7 @@ static void copy_options(struct member *m, const struct member_options *o)
     m->part_size = o->part_size != 0 ? o->part_size : COMMAND_PART_SIZE_MAX;
     m->cache_size_max = o->cache_size_max != 0 ? o->cache_size_max : (size_t)MEMBER_CACHE_SIZE;
     m->scrub_pause_ms = o->scrub_pause_ms != 0 ? o->scrub_pause_ms : MEMBER_SCRUB_PAUSE_MS;
-    m->checkpoint_step = o->checkpoint_step != 0 ? o->checkpoint_step : MEMBER_WRITE_STEP;
+    m->checkpoint_step = o->checkpoint_step;
     m->weaken = o->weaken;
     m->random = random_seeded(o->seed);
 }

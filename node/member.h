@@ -70,7 +70,8 @@ struct member_options {
     const char *const *peers; /* the sorted list of all founders' peer addresses, own included */
     size_t peer_count;        /* 0: one node alone */
     unsigned wal_level;       /* of a new directory that founds alone: 0..3 */
-    uint64_t log_keep;        /* entries kept below a checkpoint for slow followers; 0: 1,024 */
+    uint64_t log_keep;        /* entries kept below a checkpoint for slow followers, no more;
+                                 0: 1,024, and what max_slot_wal_keep_size allows */
     size_t part_size;         /* of the pieces of a large write, and of an append; 0: 1 MiB */
     size_t cache_size_max;    /* applied entries kept in memory for followers; 0: 32 MiB */
     uint64_t scrub_pause_ms;  /* from one round of the scrubber to the next, at least; 0: 10 s */

@@ -101,6 +101,9 @@ static void work_copy(struct job *job)
             (void)storage_fail(s, &e);
             return;
         }
+        if (member_is_checkpoint(entry)) {
+            storage_rotate(s, STORAGE_LOCAL);
+        }
     }
     if (b->wait_copy) {
         storage_want_sync(s, STORAGE_LOCAL);

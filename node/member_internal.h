@@ -52,7 +52,6 @@ enum {
     MEMBER_REFUSED_MS = 5000,          /* a refusal is news for so long; we dial again sooner */
     MEMBER_ROOM_CHECKPOINT_MS = 10000, /* between checkpoints made because a disk is full */
     MEMBER_WRITE_STEP = 1 << 20, /* bytes of a checkpoint written at a time, if it may take time */
-    MEMBER_WRITE_PAUSE_MS = 20,  /* how often it is looked whether it may go on */
 };
 
 /* The settings that the member itself follows, as last applied. */
@@ -347,6 +346,9 @@ void member_go_local(struct member *m);
 void member_give_up_identity(struct member *m, const char *why);
 struct peer *member_peer(struct member *m, uint64_t id); /* NULL: unknown */
 struct peer *member_peer_add(struct member *m, uint64_t id);
+
+/* By the configurations that hard state holds; for when the state is not open. */
+bool member_is_known_alone(const struct member *m);
 
 /* --- member_propose.c --- */
 

@@ -221,6 +221,9 @@ static void work_commit(struct job *job)
             (void)storage_fail(s, &c->err);
             return;
         }
+        if (member_is_checkpoint(c->entry)) {
+            storage_rotate(s, STORAGE_LOCAL);
+        }
     }
     if (c->sync) {
         storage_want_sync(s, STORAGE_LOCAL);

@@ -52,13 +52,14 @@ void member_log_follow(struct member *m)
         .sync_method =
             {[STORAGE_RAFT] = method, [STORAGE_LOCAL] = synced ? method : by_call(method)},
         .buffer_size = (size_t)settings_value(m->values, "wal_buffers"),
+        .size_min = (uint64_t)settings_value(m->values, "min_wal_size"),
     };
     m->settings.wal_compression = (unsigned)settings_value(m->values, "wal_compression");
     m->settings.writer_delay_ms = (uint64_t)settings_value(m->values, "wal_writer_delay");
     const struct storage_log_settings *now = &m->log_settings;
     if (now->sync_method[STORAGE_RAFT] == next.sync_method[STORAGE_RAFT] &&
         now->sync_method[STORAGE_LOCAL] == next.sync_method[STORAGE_LOCAL] &&
-        now->buffer_size == next.buffer_size) {
+        now->buffer_size == next.buffer_size && now->size_min == next.size_min) {
         return;
     }
     m->log_settings = next;

@@ -347,6 +347,9 @@ static void work_append(struct job *job)
     } else if (!is_weakened(a->member->weaken, WEAKEN_APPENDS)) {
         storage_want_sync(s, STORAGE_RAFT);
     }
+    if (storage_failed(s) == NULL && member_is_checkpoint(a->entries[a->count - 1])) {
+        storage_rotate(s, STORAGE_RAFT);
+    }
     mem_free(records);
 }
 

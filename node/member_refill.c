@@ -70,6 +70,20 @@ bool member_has_others(const struct member *m)
     return m->state != MEMBER_LOCAL && m->configuration.count > 1;
 }
 
+bool member_is_known_alone(const struct member *m)
+{
+    const struct hard_state_blob *blobs[] = {&m->hard.committed, &m->hard.pending};
+    size_t count = 0;
+    for (size_t i = 0; i < 2; i++) {
+        struct configuration c;
+        if (blobs[i]->index != 0 && configuration_decode(hard_state_blob_bytes(blobs[i]),
+                                                         blobs[i]->index, &c, NULL) == ERR_OK) {
+            count = c.count > count ? c.count : count;
+        }
+    }
+    return count == 1;
+}
+
 static const char *part_of(const struct refill *r)
 {
     return r->parts[r->at].file.name;

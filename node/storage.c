@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node/storage.h"
 
+#include <inttypes.h>
+#include <limits.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/check.h"
+#include "base/limits.h"
 #include "base/mem.h"
 
 enum {
     LOG_COUNT = 2,
     SET_ASIDE_MAX = 10000,
-    RECYCLE_SEGMENTS = 4,
     PREPARE_SIZE = 1024 * 1024, /* zeroed between two batches */
 };
 
@@ -67,6 +69,15 @@ static enum err_code local_extent_changed(void *context, const struct wal_extent
 
 /* --- logs --- */
 
+/* Of the small ones of tests as many as of the smallest that users may have. */
+static unsigned segments_min(const struct storage *s)
+{
+    uint64_t size = storage_segment_size(s);
+    uint64_t count =
+        s->log_settings.size_min / (size < LIMIT_SEGMENT_SIZE_MIN ? LIMIT_SEGMENT_SIZE_MIN : size);
+    return count < UINT_MAX ? (unsigned)count : UINT_MAX - 1;
+}
+
 /* In a cluster the local WAL is a copy (safety.md D2), which is written again from the
  * first loss on as the Raft log is applied again. Its index only rises, so with what
  * stands behind a gap kept the gap would stay. */
@@ -101,9 +112,9 @@ static enum err_code open_log(struct storage *s, enum storage_log which, bool fr
         .recovery_mode = recovery_mode_of(s),
         .fresh = fresh,
         .extent = raft ? hard->raft_extent : control->local_extent,
-        .recycle_segments_max = RECYCLE_SEGMENTS,
         .sync_method = s->log_settings.sync_method[which],
         .buffer_size = s->log_settings.buffer_size,
+        .segments_min = segments_min(s),
         .extent_changed = raft ? raft_extent_changed : local_extent_changed,
         .context = s,
     };
@@ -206,6 +217,19 @@ static bool is_unfinished(const struct storage *s)
     return true;
 }
 
+static enum err_code check_segment_size(const struct storage *s, const struct storage_options *o,
+                                        struct err *e)
+{
+    uint64_t size = storage_segment_size(s);
+    if (!o->segment_size_given || o->segment_size == size) {
+        return ERR_OK;
+    }
+    return err_set(e, ERR_INVALID,
+                   "%s was made with wal-segment-size %" PRIu64 "KiB, which can't be changed to "
+                   "%" PRIu64 "KiB: leave the option out, or use a new directory",
+                   s->dir, size / LIMIT_KIB, o->segment_size / LIMIT_KIB);
+}
+
 static enum err_code open_promises(struct storage *s, const struct storage_options *o,
                                    struct err *e)
 {
@@ -231,7 +255,7 @@ static enum err_code open_promises(struct storage *s, const struct storage_optio
     if (code == ERR_NOT_FOUND) {
         return err_set(e, ERR_CORRUPT, "%s: the control file is missing", s->dir);
     }
-    return code;
+    return code == ERR_OK ? check_segment_size(s, o, e) : code;
 }
 
 static enum err_code begin_start(struct storage *s, struct err *e)
@@ -310,6 +334,7 @@ enum err_code storage_open(const struct storage_options *options, struct storage
     s->log = options->log;
     s->recovery_mode = options->recovery_mode;
     s->log_settings.buffer_size = STORAGE_BUFFER_SIZE;
+    s->log_settings.size_min = STORAGE_SIZE_MIN;
     (void)snprintf(s->dir, sizeof s->dir, "%s", options->dir);
     uint64_t began_us = io_monotonic_us(s->io);
     enum err_code code = io_join(s->tsdb_dir, s->dir, "tsdb", e);
@@ -425,6 +450,14 @@ struct wal *storage_wal(struct storage *s, enum storage_log log)
     return s->logs[log].wal;
 }
 
+void storage_rotate(struct storage *s, enum storage_log log)
+{
+    struct err e;
+    if (wal_rotate(s->logs[log].wal, &e) != ERR_OK) {
+        (void)storage_fail(s, &e);
+    }
+}
+
 enum err_code storage_put_hard(struct storage *s, const struct hard_state *h, struct err *e)
 {
     enum err_code code = refuse_failed(s, e);
@@ -466,6 +499,7 @@ enum err_code storage_set_log_settings(struct storage *s,
             continue;
         }
         wal_set_buffer_size(w, settings->buffer_size);
+        wal_keep_segments(w, segments_min(s));
         enum err_code code = wal_set_sync_method(w, settings->sync_method[i], e);
         if (code != ERR_OK) {
             return code;

@@ -30,9 +30,10 @@ struct storage_options {
     struct io *io;
     const struct log *log;
     const char *dir;
-    const char *name;      /* of the node */
-    uint64_t segment_size; /* of a new directory */
-    int recovery_mode;     /* enum wal_recovery_mode for this start, -1: what control says */
+    const char *name;        /* of the node */
+    uint64_t segment_size;   /* of a new directory */
+    bool segment_size_given; /* and the one that an older one must have */
+    int recovery_mode;       /* enum wal_recovery_mode for this start, -1: what control says */
 };
 
 enum storage_log { STORAGE_RAFT, STORAGE_LOCAL };
@@ -64,6 +65,8 @@ uint64_t storage_segment_size(const struct storage *s);
 MUST_CHECK enum err_code storage_make_log(struct storage *s, enum storage_log log, uint64_t index,
                                           uint64_t term, struct err *e);
 struct wal *storage_wal(struct storage *s, enum storage_log log); /* NULL: does not have it */
+/* Behind the entry of a checkpoint: see wal_rotate(). On failure: FAILED. */
+void storage_rotate(struct storage *s, enum storage_log log);
 /* Durable on return. The Raft log's extent and the starts in it stay the storage's own. */
 MUST_CHECK enum err_code storage_put_hard(struct storage *s, const struct hard_state *h,
                                           struct err *e);
@@ -73,12 +76,14 @@ MUST_CHECK enum err_code storage_raise_counter(struct storage *s, struct err *e)
 MUST_CHECK enum err_code storage_put_control(struct storage *s, const struct control *c,
                                              struct err *e);
 /* Until the cluster's settings are known: the default of wal_buffers. */
-enum { STORAGE_BUFFER_SIZE = LIMIT_MIB };
+enum { STORAGE_BUFFER_SIZE = LIMIT_MIB, STORAGE_SIZE_MIN = 80 * LIMIT_MIB };
 
 /* How both logs write from now on, one that is made later too. FAILED on ERR_IO. */
 struct storage_log_settings {
     enum wal_sync_method sync_method[2]; /* by enum storage_log */
     size_t buffer_size;                  /* bytes of one write; 0: no limit */
+    uint64_t size_min;                   /* of a log: while it takes less, files that are cut
+                                            are kept for new use */
 };
 MUST_CHECK enum err_code storage_set_log_settings(struct storage *s,
                                                   const struct storage_log_settings *settings,

@@ -32,16 +32,7 @@ enum {
 };
 
 enum outcome { OPEN, ACKED, UNKNOWN };
-enum task {
-    IDLE,
-    SET_INTERVAL,
-    SET_SLOT,
-    CREATE_DATABASE,
-    CREATE_TABLE,
-    OPEN_SESSION,
-    WRITE,
-    READ
-};
+enum task { IDLE, SET_INTERVAL, CREATE_DATABASE, CREATE_TABLE, OPEN_SESSION, WRITE, READ };
 
 struct operation {
     enum outcome outcome;
@@ -299,11 +290,6 @@ static void ask(struct client *c)
         wire_put_str(&body, 2, "3s");
         propose(c, COMMAND_SET_SETTING, &body);
         break;
-    case SET_SLOT: /* else few would ever need a checkpoint of another node */
-        wire_put_str(&body, 1, "max_slot_wal_keep_size");
-        wire_put_str(&body, 2, c->world->seed % 4 == 0 ? "256MiB" : "0");
-        propose(c, COMMAND_SET_SETTING, &body);
-        break;
     case CREATE_DATABASE:
         wire_put_str(&body, 1, "sim");
         wire_put_uint(&body, 2, 1);
@@ -505,9 +491,6 @@ static void take_other(struct client *c)
     }
     switch (c->task) {
     case SET_INTERVAL:
-        c->task = SET_SLOT;
-        break;
-    case SET_SLOT:
         c->task = CREATE_DATABASE;
         break;
     case CREATE_DATABASE:

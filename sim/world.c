@@ -139,7 +139,8 @@ struct world *world_create(const struct world_options *options)
     w->power_fails = w->node_count > 1 || w->seed % 2 == 0;
     w->log_keep = random_between(&w->random, 1, 200);
     w->part_size = random_chance(&w->random, 1, 2) ? random_between(&w->random, 100, 400) : 0;
-    w->checkpoint_step = w->seed % 2 * (1 + w->seed % 97); /* in half of the worlds */
+    w->checkpoint_step = w->seed % 4 == 0 ? 1 + w->seed % 97 : 0;
+    w->log_keep = w->seed % 8 == 4 ? 0 : w->log_keep; /* then few need a checkpoint of another */
     struct fake_net_options net = w->calm ? calm_network : draw_network(&w->random);
     w->net = fake_net_create(w->node_count, random_u64(&w->random), &net);
     for (size_t i = 0; i < w->node_count; i++) {

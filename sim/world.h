@@ -136,7 +136,7 @@ struct world {
     struct node nodes[WORLD_NODES_MAX];
     struct fake_net *net;
     uint64_t trace;    /* a hash of all that happened: the same for the same seed */
-    uint64_t log_keep; /* entries kept below a checkpoint */
+    uint64_t log_keep; /* entries kept below a checkpoint; 0: as in production */
     size_t part_size;  /* of a piece of a large write; 0: none is that large */
     size_t cache_size;
     bool may_refuse;        /* a node may find its directory unfit to start from */

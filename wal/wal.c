@@ -125,7 +125,8 @@ static struct wal *make(const struct wal_options *o)
         .log_key = wal_log_key(o->directory_id, (unsigned)o->role),
     };
     wal_set_init(&w->set, o->io, w->dir, &w->layout, 1);
-    wal_pool_init(&w->pool, o->io, w->dir, o->segment_size, o->recycle_segments_max);
+    w->segments_min = o->segments_min;
+    wal_pool_init(&w->pool, o->io, w->dir, o->segment_size, o->segments_min);
     wal_table_init(&w->table, o->role == WAL_LOCAL, 0);
     w->writer = (struct wal_writer){
         .set = &w->set,
@@ -495,6 +496,10 @@ static enum err_code remove_segments(struct wal *w, uint64_t first, struct err *
     CHECK(first <= wal_set_last(&w->set));
     CHECK(first == w->writer.extent.segment_first || WAL_MUTATED(CUT_FIRST));
     bool any = false;
+    uint64_t used = wal_set_last(&w->set) - first + 1;
+    if (wal_pool_keep(&w->pool, used < w->segments_min ? w->segments_min - used : 0, e) != ERR_OK) {
+        return wal_break(w, e);
+    }
     while (w->set.first < first) {
         char path[IO_PATH_MAX];
         char side[IO_PATH_MAX];
@@ -580,6 +585,36 @@ enum err_code wal_cut(struct wal *w, uint64_t index, uint64_t term, struct err *
         check_invariants(w);
     }
     return code;
+}
+
+void wal_keep_segments(struct wal *w, unsigned segments)
+{
+    CHECK(w != NULL);
+    w->segments_min = segments;
+}
+
+enum err_code wal_rotate(struct wal *w, struct err *e)
+{
+    CHECK(w != NULL);
+    enum err_code code = wal_check_open(w, e);
+    if (code != ERR_OK || w->writer.sealed || w->writer.offset < w->layout.segment_size / 2) {
+        return code;
+    }
+    bool done;
+    code = wal_pool_step(&w->pool, 1, UINT64_MAX, &done, e);
+    if (code == ERR_NO_SPACE) {
+        return ERR_OK; /* it goes on in this one */
+    }
+    if (code != ERR_OK) {
+        return wal_break(w, e);
+    }
+    code = wal_writer_switch(&w->writer, e);
+    if (code != ERR_OK) {
+        return err_wrap(e, "log %s: the next segment", w->dir);
+    }
+    w->index_durable = w->table.last; /* the one that ended is synced */
+    check_invariants(w);
+    return ERR_OK;
 }
 
 enum err_code wal_reset(struct wal *w, uint64_t index, uint64_t term, struct err *e)

@@ -89,10 +89,10 @@ struct wal_options {
     uint32_t timeline;     /* of new segments; at least that of those found */
     uint64_t segment_size; /* a power of two, 64 KiB .. 1 GiB; must be that of the segments found */
     enum wal_recovery_mode
-        recovery_mode;             /* local role; the Raft log always keeps everything whole */
-    bool fresh;                    /* the directory has never held a log: 'extent' is ignored */
-    struct wal_extent extent;      /* the last one that extent_changed() made durable */
-    unsigned recycle_segments_max; /* cut segments kept, zeroed, for new use */
+        recovery_mode;        /* local role; the Raft log always keeps everything whole */
+    bool fresh;               /* the directory has never held a log: 'extent' is ignored */
+    struct wal_extent extent; /* the last one that extent_changed() made durable */
+    unsigned segments_min;    /* see wal_keep_segments() */
     enum wal_sync_method sync_method;
     size_t buffer_size; /* bytes gathered into one write, a larger record alone; 0: no limit */
 
@@ -206,6 +206,14 @@ MUST_CHECK enum err_code wal_mark(struct wal *w, uint64_t commit, struct err *e)
 /* Everything at or below 'index' (whose term is given) is no longer needed:
  * whole segments that hold nothing else are recycled or removed. The holes at or below are gone. */
 MUST_CHECK enum err_code wal_cut(struct wal *w, uint64_t index, uint64_t term, struct err *e);
+/* From the next cut on: files that are cut become spare ones while the log has
+ * fewer than 'segments' files, those among them; more are removed. One spare is
+ * always kept. */
+void wal_keep_segments(struct wal *w, unsigned segments);
+/* Ends the segment that is written to, if at least half of it is used: behind an
+ * entry that frees everything up to itself, so that it is freed, too. (A lesser
+ * one stays: an idle log would fill the disk with zeros.) */
+MUST_CHECK enum err_code wal_rotate(struct wal *w, struct err *e);
 /* After a snapshot of (index, term) was installed in place of the log: nothing
  * is held, the next entry is index + 1; old segments are removed. */
 MUST_CHECK enum err_code wal_reset(struct wal *w, uint64_t index, uint64_t term, struct err *e);

@@ -136,6 +136,40 @@ enum err_code wal_pool_add(struct wal_pool *p, const char *path, struct err *e)
     return code;
 }
 
+/* The ones that are not ready first. */
+static size_t find_surplus(const struct wal_pool *p)
+{
+    CHECK(p->count > 0);
+    CHECK(p->count <= p->capacity);
+    size_t i = 0;
+    while (i + 1 < p->count && p->spares[i].ready) {
+        i++;
+    }
+    return i;
+}
+
+enum err_code wal_pool_keep(struct wal_pool *p, size_t keep_max, struct err *e)
+{
+    CHECK(p->count <= p->capacity);
+    CHECK(keep_max < SIZE_MAX);
+    p->keep_max = keep_max;
+    while (p->count > keep_max + 1) {
+        size_t i = find_surplus(p);
+        char path[IO_PATH_MAX];
+        enum err_code code = spare_path(p, p->spares[i].number, path, e);
+        file_close(p->spares[i].file);
+        p->spares[i].file = NULL;
+        if (code == ERR_OK) {
+            code = io_unlink(p->io, path, e);
+        }
+        if (code != ERR_OK) {
+            return code;
+        }
+        forget(p, i);
+    }
+    return ERR_OK;
+}
+
 size_t wal_pool_ready(const struct wal_pool *p)
 {
     CHECK(p->spares != NULL || p->count == 0);

@@ -48,6 +48,9 @@ MUST_CHECK enum err_code wal_pool_adopt(struct wal_pool *p, const char *name, bo
  * Nobody may have it open. The caller syncs the directory. */
 MUST_CHECK enum err_code wal_pool_add(struct wal_pool *p, const char *path, struct err *e);
 
+/* So many beyond the one that is always prepared; removes what is more. */
+MUST_CHECK enum err_code wal_pool_keep(struct wal_pool *p, size_t keep_max, struct err *e);
+
 /* Up to size_max bytes of work towards 'count' ready spares, made new if there
  * are not enough. *done: they are ready. ERR_NO_SPACE: the unfinished file is gone. */
 MUST_CHECK enum err_code wal_pool_step(struct wal_pool *p, size_t count, uint64_t size_max,

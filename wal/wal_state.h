@@ -19,6 +19,7 @@ struct wal {
     enum wal_recovery_mode recovery_mode;
     struct wal_layout layout;
 
+    unsigned segments_min; /* cut files become spare ones below this */
     struct wal_set set;
     struct wal_pool pool;
     struct wal_writer writer;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Clean stops (SIGTERM): the exit code is 0, the last words say so, no write
  * fails, and everything is there afterwards. */
+#include <string.h>
+
 #include "cluster-tests/load.h"
 #include "testkit/test.h"
 
@@ -128,9 +130,7 @@ struct away_case {
 
 static void come_back(const struct away_case *a)
 {
-    /* More entries than are kept anyway; at last a checkpoint when a majority is
-     * known to hold the one before it. */
-    static const uint64_t acks[] = {1500, 1500, 10};
+    enum { CHECKPOINTS_MAX = 50, MANY_ACKS = 1500 /* more entries than are kept anyway */ };
     struct cluster_options options = {
         .name = "away",
         .founders = 3,
@@ -145,14 +145,17 @@ static void come_back(const struct away_case *a)
     EXPECT_OK(node_setting_set(cluster_patient(c, leader), "wal_keep_segments", a->segments, &e));
     EXPECT_OK(node_setting_set(cluster_patient(c, leader), "max_slot_wal_keep_size", a->slots, &e));
     cluster_kill(c, away);
-    for (unsigned i = 0; i < sizeof acks / sizeof acks[0]; i++) {
+    struct node_status s = {0};
+    /* At last, when a majority is known to hold the one before, a checkpoint cuts the log. */
+    for (unsigned i = 0; i < CHECKPOINTS_MAX && strstr(s.raft.retained_by, a->retained_by) == NULL;
+         i++) {
         uint64_t index = 0;
-        load_run(l, acks[i]);
+        load_run(l, i < 2 ? MANY_ACKS : 10);
         leader = cluster_wait_healthy(c);
         EXPECT_OK(node_checkpoint(cluster_patient(c, leader), &index, &e));
         EXPECT(index > 0);
+        s = cluster_wait_status(c, leader);
     }
-    struct node_status s = cluster_wait_status(c, leader);
     EXPECT_CONTAINS(s.raft.retained_by, a->retained_by);
     cluster_start(c, away, NULL);
     (void)cluster_wait_healthy(c);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* When a node alone makes checkpoints, how fast, and what is left of its logs. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -236,5 +237,185 @@ TEST(member_checkpoint, a_log_that_grows_asks_for_one_and_is_cut)
         EXPECT(count_files(&s, dir) < FILES_MAX);
         EXPECT(solo_count(&s) == row || level == 0);
         solo_close(&s);
+    }
+}
+
+/* The log of rows before it is closed in whole files: the checkpoint of a node
+ * that nobody writes to any more leaves one file, however full the last one was. */
+TEST(member_checkpoint, the_files_before_it_are_cut_with_it)
+{
+    struct solo s;
+    solo_open(&s, (struct solo_options){.wal_level = 1});
+    EXPECT_OK(solo_make_table(&s));
+    EXPECT_OK(solo_set(&s, "ts.wal.checkpoint_interval", "1h"));
+    const struct wal *w = storage_wal(s.storage, STORAGE_LOCAL);
+    uint64_t half = storage_segment_size(s.storage) / 2;
+    int64_t row = 0;
+    while (wal_stats(w).segments < 3 || wal_lsn_end(w) % (2 * half) < half) {
+        REQUIRE_OK(solo_write_rows(&s, row, SOLO_ROWS_MAX));
+        row += SOLO_ROWS_MAX;
+    }
+    struct wait wait = {.request = {.done = on_done}};
+    member_checkpoint(s.member, &wait.request);
+    solo_run(&s, 0);
+    EXPECT(wait.done);
+    EXPECT_UINT(wal_stats(w).segments, 1);
+    EXPECT_UINT(wal_position(w, checkpoint_index(&s)).lsn, wal_lsn_end(w));
+    EXPECT_INT(solo_count(&s), row);
+    solo_close(&s);
+}
+
+/* As many spare files as min_wal_size says, from the next cut on. */
+TEST(member_checkpoint, min_wal_size_is_how_many_files_are_kept_for_new_use)
+{
+    struct solo s;
+    solo_open(&s, (struct solo_options){.wal_level = 1});
+    EXPECT_OK(solo_make_table(&s));
+    EXPECT_OK(solo_set(&s, "ts.wal.checkpoint_interval", "1h"));
+    static const struct {
+        const char *size;
+        unsigned segments; /* 4 MiB, or one of the smaller ones of tests */
+    } cases[] = {{"40MiB", 10}, {"8MiB", 2}, {"24MiB", 6}};
+    int64_t row = 0;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        test_context("%s", cases[i].size);
+        EXPECT_OK(solo_set(&s, "min_wal_size", cases[i].size));
+        const struct wal *w = storage_wal(s.storage, STORAGE_LOCAL);
+        while (wal_stats(w).segments < 12) {
+            REQUIRE_OK(solo_write_rows(&s, row, SOLO_ROWS_MAX));
+            row += SOLO_ROWS_MAX;
+        }
+        struct wait wait = {.request = {.done = on_done}};
+        member_checkpoint(s.member, &wait.request);
+        solo_run(&s, 0);
+        EXPECT(wait.done);
+        struct wal_position p = wal_position(w, checkpoint_index(&s));
+        EXPECT_UINT(p.segments_checkpoint, 0);
+        unsigned all = p.segments_current + p.segments_recycled;
+        EXPECT(all == cases[i].segments || all == cases[i].segments + 1); /* one is always there */
+        EXPECT_UINT(count_files(&s, "/data/wal"), all);
+    }
+    solo_close(&s);
+}
+
+/* --- crashes --- */
+
+enum { CRASH_ROWS = 300 * SOLO_ROWS_MAX, POOL_MAX = 8, LOSSES = 4 };
+
+static bool starts_with(const char *text, const char *start)
+{
+    return strncmp(text, start, strlen(start)) == 0;
+}
+
+/* Every name in a directory begins with one of these; how many names there are. */
+static size_t expect_names(struct solo *s, const char *dir, const char *const starts[3])
+{
+    struct io_name *names = NULL;
+    size_t count = 0;
+    struct err e;
+    EXPECT_OK(io_list(fake_disk_io(s->disk), dir, &names, &count, &e));
+    for (size_t i = 0; i < count; i++) {
+        bool known = strstr(names[i].name, ".tmp") == NULL;
+        bool starts_right = false;
+        for (size_t k = 0; k < 3 && starts[k] != NULL; k++) {
+            starts_right |= starts_with(names[i].name, starts[k]);
+        }
+        test_context("%s/%s", dir, names[i].name);
+        EXPECT(known && starts_right);
+    }
+    mem_free(names);
+    return count;
+}
+
+/* Nothing lies about that no checkpoint and no log needs. */
+static void expect_tidy(struct solo *s)
+{
+    static const char *const segments[3] = {"0000000", "spare-"};
+    static const char *const state[3] = {"checkpoint-", "part-"};
+    EXPECT(expect_names(s, "/data/wal", segments) <= POOL_MAX);
+    EXPECT(expect_names(s, "/data/raft", segments) <= POOL_MAX);
+    EXPECT(expect_names(s, "/data/tsdb", state) <= 2 + 2 * VGROUP_COUNT);
+}
+
+static bool ask_checkpoint(struct solo *s)
+{
+    struct wait wait = {.request = {.done = on_done}};
+    member_checkpoint(s->member, &wait.request);
+    solo_run(s, 100);
+    if (!wait.done) {
+        member_cancel(s->member, &wait.request);
+    }
+    return wait.done && wait.code == ERR_OK;
+}
+
+static struct fake_disk_image *crash_world(struct solo *s, unsigned level)
+{
+    solo_open(s, (struct solo_options){.wal_level = level, .checkpoint_step = 1000});
+    solo_run(s, 1500);
+    EXPECT_OK(solo_make_table(s));
+    EXPECT_OK(solo_set(s, "ts.wal.checkpoint_interval", "1h"));
+    EXPECT_OK(solo_set(s, "min_wal_size", "16MiB"));
+    fill(s, CRASH_ROWS / 2);
+    EXPECT(ask_checkpoint(s));
+    fill(s, CRASH_ROWS); /* half of them once more */
+    solo_run(s, 200);
+    solo_crash(s, level != 2);
+    return fake_disk_snapshot(s->disk);
+}
+
+static void fail_power(struct solo *s, unsigned how, struct random *random)
+{
+    if (how == 1) {
+        fake_disk_power_fail_lose_all(s->disk);
+    } else if (how == 2) {
+        fake_disk_power_fail_keep_all(s->disk);
+    } else if (how == 3) {
+        fake_disk_power_fail(s->disk, random);
+    }
+}
+
+/* Cuts the disk off at every call of a whole checkpoint: the segment that ends,
+ * parts, manifest, control file, start counter, the cut, files that become spare
+ * ones or are removed. Then by a kill, or by a power failure of each kind. */
+static unsigned crash_everywhere(unsigned level)
+{
+    struct solo s;
+    struct random random = random_seeded(level);
+    struct fake_disk_image *image = crash_world(&s, level);
+    const char *rounds = getenv("TIDEMARK_ROUNDS");
+    bool full = rounds != NULL && strcmp(rounds, "full") == 0;
+    unsigned losses = full && level != 2 ? LOSSES : 1;
+    bool whole = false;
+    unsigned calls = 0;
+    for (; !whole; calls++) {
+        REQUIRE(calls < 2000);
+        for (unsigned i = 0; i < losses; i++) {
+            unsigned how = level == 2 ? 0 : (calls + i) % LOSSES; /* level 2 promises no more */
+            fake_disk_restore(s.disk, image);
+            solo_start(&s);
+            solo_run(&s, 1500);
+            fake_disk_stop_after(s.disk, calls);
+            whole = ask_checkpoint(&s) && !s.stopped;
+            solo_crash(&s, false);
+            fail_power(&s, how, &random);
+            solo_start(&s);
+            solo_run(&s, 1500);
+            test_context("level %u, call %u, loss %u", level, calls, how);
+            EXPECT_INT(solo_count(&s), CRASH_ROWS);
+            EXPECT(ask_checkpoint(&s));
+            EXPECT_INT(solo_count(&s), CRASH_ROWS);
+            expect_tidy(&s);
+            solo_crash(&s, false);
+        }
+    }
+    fake_disk_image_free(image);
+    solo_close(&s);
+    return calls;
+}
+
+TEST(member_checkpoint, a_crash_at_any_call_loses_nothing_and_leaves_nothing_behind)
+{
+    for (unsigned level = 1; level <= 3; level++) {
+        EXPECT(crash_everywhere(level) > 40);
     }
 }

@@ -171,6 +171,34 @@ TEST(storage, settings_reach_the_log_that_is_there_and_the_one_made_later)
     fake_disk_destroy(d);
 }
 
+/* Only who names another size is refused; the directory is as before. */
+TEST(storage, the_size_of_segments_is_that_of_the_directory)
+{
+    struct fake_disk *d = new_disk();
+    struct storage *s = open_on(d);
+    found(s);
+    uint64_t counter = storage_hard(s)->start_counter;
+    EXPECT_OK(storage_close(s, true, NULL));
+    struct storage_options options = options_on(d);
+    struct err e = {0};
+    options.segment_size = 128 * 1024;
+    options.segment_size_given = true;
+    EXPECT_ERR(storage_open(&options, &s, &e), ERR_INVALID);
+    EXPECT_STR(e.text, "/var/data was made with wal-segment-size 64KiB, which can't be changed to "
+                       "128KiB: leave the option out, or use a new directory");
+    options.segment_size_given = false;
+    REQUIRE_OK(storage_open(&options, &s, &e));
+    EXPECT_UINT(storage_segment_size(s), 64 * 1024);
+    EXPECT_UINT(storage_hard(s)->start_counter, counter + 1);
+    EXPECT(storage_was_clean(s));
+    EXPECT_OK(storage_close(s, true, NULL));
+    options.segment_size = 64 * 1024;
+    options.segment_size_given = true;
+    REQUIRE_OK(storage_open(&options, &s, &e));
+    EXPECT_OK(storage_close(s, true, NULL));
+    fake_disk_destroy(d);
+}
+
 TEST(storage, knows_a_clean_stop_from_a_crash)
 {
     struct fake_disk *d = new_disk();

@@ -414,6 +414,12 @@ static inline void rl_cut(struct rl *r)
     r->cut = r->extent.index_cut; /* what hard state says is what counts */
 }
 
+static inline void rl_rotate(struct rl *r)
+{
+    rl_trace(r, "rotate");
+    (void)rl_ok(r, wal_rotate(r->wal, &r->err));
+}
+
 static inline void rl_prepare(struct rl *r)
 {
     bool done;

@@ -167,6 +167,9 @@ static inline void rl_work(struct rl *r, unsigned *operations)
             rl_cut(r);
         } else if (kind == 18) {
             rl_prepare(r);
+            if (!r->broken) {
+                rl_rotate(r);
+            }
         } else if (kind == 19) {
             rl_scrub(r);
         } else if (kind < 22 && rl_below(r, 3) == 0) {
@@ -265,7 +268,7 @@ static inline void rl_init(struct rl *r, const struct rl_options *o)
                                       .directory_id = o->seed + 1,
                                       .timeline = 1,
                                       .segment_size = RL_SEGMENT_SIZE,
-                                      .recycle_segments_max = (unsigned)rl_below(r, 4),
+                                      .segments_min = (unsigned)rl_below(r, 8),
                                       .sync_method = o->sync_method,
                                       .extent_changed = rl_extent_changed,
                                       .context = r};

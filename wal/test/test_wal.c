@@ -212,6 +212,69 @@ TEST(wal, a_position_counts_what_a_checkpoint_leaves_over)
     fixture_deinit(&f);
 }
 
+/* Behind the entry that frees everything before it. */
+TEST(wal, a_segment_that_is_half_used_is_ended_so_that_a_cut_frees_it)
+{
+    struct fixture f;
+    fixture_init(&f, WAL_RAFT);
+    REQUIRE_OK(fixture_open(&f));
+    fixture_fill(&f, 1, 3, 1, 4000);
+    REQUIRE_OK(wal_rotate(f.wal, &f.err)); /* too little: it goes on */
+    EXPECT_UINT(wal_stats(f.wal).segments, 1);
+    REQUIRE_OK(wal_cut(f.wal, 3, 1, &f.err));
+    fixture_fill(&f, 4, 10, 1, 4000);
+    REQUIRE_OK(fixture_append(&f, 11, 1, 4000));
+    REQUIRE_OK(wal_rotate(f.wal, &f.err));
+    EXPECT_UINT(wal_index_durable(f.wal), 11);
+    EXPECT_UINT(wal_stats(f.wal).segments, 2);
+    REQUIRE_OK(wal_rotate(f.wal, &f.err)); /* nothing is in the new one */
+    EXPECT_UINT(wal_stats(f.wal).segments, 2);
+    REQUIRE_OK(wal_cut(f.wal, 11, 1, &f.err));
+    EXPECT_UINT(wal_stats(f.wal).segments, 1);
+    fixture_fill(&f, 12, 12, 1, 4000);
+    fake_disk_power_fail_lose_all(f.disk);
+    fixture_abandon(&f);
+    REQUIRE_OK(fixture_open(&f));
+    EXPECT_UINT(wal_index_first(f.wal), 12);
+    EXPECT(fixture_reads(&f, 12, 1, 4000));
+    fixture_deinit(&f);
+}
+
+TEST(wal, a_full_disk_lets_the_segment_go_on)
+{
+    struct fixture f;
+    fixture_init(&f, WAL_RAFT);
+    REQUIRE_OK(fixture_open(&f));
+    fixture_fill(&f, 1, 10, 1, 4000);
+    fake_disk_set_capacity(f.disk, fake_disk_used(f.disk));
+    REQUIRE_OK(wal_rotate(f.wal, &f.err));
+    EXPECT_UINT(wal_stats(f.wal).segments, 1);
+    fixture_fill(&f, 11, 11, 1, 4000);
+    fixture_deinit(&f);
+}
+
+TEST(wal, files_that_are_cut_are_kept_up_to_a_number)
+{
+    struct fixture f;
+    fixture_init(&f, WAL_RAFT);
+    REQUIRE_OK(fixture_open(&f));
+    static const unsigned kept[] = {6, 3, 0, 20};
+    uint64_t index = 0;
+    for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++) {
+        wal_keep_segments(f.wal, kept[i]);
+        fixture_fill(&f, index + 1, index + 140, 1, 4000); /* about ten segments */
+        index += 140;
+        REQUIRE_OK(wal_cut(f.wal, index, 1, &f.err));
+        struct wal_position p = wal_position(f.wal, index);
+        test_context("%u files", kept[i]);
+        EXPECT_UINT(p.segments_current, 1);
+        unsigned most = kept[i] > 1 ? kept[i] - 1 : 0;
+        EXPECT(p.segments_recycled <= most + 1);
+        EXPECT(p.segments_recycled >= (most < 8 ? most : 8));
+    }
+    fixture_deinit(&f);
+}
+
 TEST(wal, keeping_files_back_is_an_index_from_which_the_log_is_kept)
 {
     struct fixture f;

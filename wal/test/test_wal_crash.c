@@ -51,7 +51,10 @@ static void work(unsigned operations)
             rl_ack(&r);
             break;
         case 6:
-            rl_cut(&r);
+            rl_rotate(&r);
+            if (!r.broken) {
+                rl_cut(&r);
+            }
             break;
         default:
             rl_ack(&r);

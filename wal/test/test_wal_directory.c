@@ -245,7 +245,7 @@ TEST(wal_directory, spares_beyond_the_limit_are_removed)
     write_file("log/spare-00000041", "x", 1);
     write_file("log/spare-00000042", "x", 1);
     write_file("log/spare-00000043", "x", 1);
-    f.options.recycle_segments_max = 1;
+    f.options.segments_min = 1;
     REQUIRE_OK(fixture_open(&f));
     int left = fake_disk_has(f.disk, "log/spare-00000041") +
                fake_disk_has(f.disk, "log/spare-00000042") +

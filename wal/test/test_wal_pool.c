@@ -188,6 +188,29 @@ TEST(wal_pool, more_than_the_pool_keeps_are_removed)
     fixture_deinit(&f);
 }
 
+TEST(wal_pool, a_smaller_pool_removes_those_that_are_not_ready_first)
+{
+    struct fixture f;
+    fixture_init(&f);
+    make_file(&f, "log/a", 0xaa, 4096);
+    make_file(&f, "log/b", 0xaa, 4096);
+    prepare(&f, 1);
+    REQUIRE_OK(wal_pool_add(&f.pool, "log/a", &f.err));
+    REQUIRE_OK(wal_pool_add(&f.pool, "log/b", &f.err));
+    REQUIRE_OK(wal_pool_keep(&f.pool, 1, &f.err));
+    EXPECT_UINT(f.pool.count, 2);
+    REQUIRE_OK(wal_pool_keep(&f.pool, 0, &f.err));
+    EXPECT_UINT(f.pool.count, 1);
+    EXPECT_UINT(wal_pool_ready(&f.pool), 1);
+    EXPECT(fake_disk_has(f.disk, "log/spare-00000001"));
+    EXPECT(!fake_disk_has(f.disk, "log/spare-00000002"));
+    EXPECT(!fake_disk_has(f.disk, "log/spare-00000003"));
+    prepare(&f, 2);
+    fake_disk_fail_next(f.disk, FAKE_DISK_UNLINK, ERR_IO);
+    EXPECT_ERR(wal_pool_keep(&f.pool, 0, &f.err), ERR_IO);
+    fixture_deinit(&f);
+}
+
 TEST(wal_pool, several_spares_get_names_of_their_own)
 {
     struct fixture f;

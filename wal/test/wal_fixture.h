@@ -55,7 +55,7 @@ static inline void fixture_init(struct fixture *f, enum wal_role role)
         .timeline = 1,
         .segment_size = FIXTURE_SEGMENT_SIZE,
         .recovery_mode = WAL_POINT_IN_TIME_RECOVERY,
-        .recycle_segments_max = 4,
+        .segments_min = 8,
         .extent_changed = fixture_extent_changed,
         .context = f,
     };
