@@ -51,7 +51,8 @@ static uint64_t count_rows(struct cluster *c)
 static int salvage(struct cluster *c, const char *to, struct buf *output)
 {
     static const char program[] = TEST_PROGRAM_DIR "/tidemarkd";
-    const char *const argv[] = {program, "salvage", cluster_data_dir(c, 0), to, NULL};
+    const char *const argv[] = {
+        program, "salvage", cluster_data_dir(c, 0), to, "--wal-segment-size=4MiB", NULL};
     return cluster_run(c, argv, output);
 }
 
