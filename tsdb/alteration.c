@@ -193,6 +193,7 @@ static enum err_code change_name(const struct table *t, const struct change *c, 
         return code;
     }
     char *name = found.column != SIZE_MAX ? n->columns[found.column].name : n->tags[found.tag].name;
+    CHECK(c->name_new.data != NULL); /* a name has a character at least */
     memset(name, 0, LIMIT_NAME_SIZE_MAX + 1);
     memcpy(name, c->name_new.data, c->name_new.size);
     return ERR_OK;

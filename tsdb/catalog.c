@@ -454,6 +454,7 @@ enum err_code catalog_alter_table(struct catalog *c, struct bytes request, struc
     if (code != ERR_OK) {
         return code;
     }
+    CHECK(table != NULL);
     size_t before = table->column_count + table->tag_count;
     size_t columns = columns_of_all(c) - before + altered->column_count + altered->tag_count;
     if (columns > LIMIT_CATALOG_COLUMNS_MAX) {

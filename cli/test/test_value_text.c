@@ -230,7 +230,9 @@ TEST(value_text, floats_read_back_as_the_same_bits)
         float back = 0;
         memcpy(&v, &words[i], sizeof v);
         EXPECT(value_text_float(bytes_str(value_text_print_float(v, text)), &back));
-        EXPECT(memcmp(&v, &back, sizeof v) == 0);
+        uint32_t word = 0;
+        memcpy(&word, &back, sizeof word);
+        EXPECT_UINT(word, words[i]);
     }
     float v = 0;
     char text[VALUE_TEXT_DOUBLE_SIZE];

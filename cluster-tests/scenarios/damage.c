@@ -152,15 +152,9 @@ static void look_at_copies(struct cluster *c, size_t node, struct copies *out)
     char dir[IO_PATH_MAX];
     struct buf output = {0};
     REQUIRE_OK(io_join(dir, cluster_data_dir(c, node), "wal", NULL));
-    const char *const argv[] = {TEST_PROGRAM_DIR "/tidemark",
-                                "wal",
-                                "dump",
-                                dir,
-                                "--format",
-                                "csv",
-                                "--type",
-                                "write",
-                                NULL};
+    static const char program[] = TEST_PROGRAM_DIR "/tidemark";
+    const char *const argv[] = {program, "wal",    "dump",  dir, "--format",
+                                "csv",   "--type", "write", NULL};
     memset(out, 0, sizeof *out);
     EXPECT_INT(cluster_run(c, argv, &output), 0);
     char *rest = NULL;

@@ -111,14 +111,10 @@ TEST(salvage, rows_of_a_node_that_no_other_can_help_are_served_again)
     cluster_start(saved, 0, NULL);
     (void)cluster_wait_healthy(saved);
     EXPECT_UINT(count_rows(saved), rows + (uint64_t)3 * ROWS);
-    const char *const status[] = {TEST_PROGRAM_DIR "/tidemark",
-                                  "--endpoints",
-                                  cluster_client_address(saved, 0),
-                                  "status",
-                                  "--local",
-                                  "--format",
-                                  "json",
-                                  NULL};
+    static const char program[] = TEST_PROGRAM_DIR "/tidemark";
+    const char *const status[] = {program,  "--endpoints", cluster_client_address(saved, 0),
+                                  "status", "--local",     "--format",
+                                  "json",   NULL};
     EXPECT_INT(cluster_run(saved, status, &output), 0);
     EXPECT_CONTAINS((const char *)output.data, "\"recovery\": {\"phase\": \"done\"");
     EXPECT_CONTAINS((const char *)output.data, "\"entries\": 3, ");

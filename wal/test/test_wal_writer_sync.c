@@ -69,7 +69,7 @@ TEST(wal_writer, full_pages_of_identifiers_are_written_together)
     for (uint32_t i = half + 1; i <= 2 * group; i++) {
         REQUIRE_OK(append(&f, i, 0));
     }
-    EXPECT_UINT(identifiers_on_disk(&f, &large, 2 * group), 2 * group);
+    EXPECT_UINT(identifiers_on_disk(&f, &large, 2 * group), (uint64_t)2 * group);
     fixture_close(&f);
 }
 
