@@ -638,7 +638,7 @@ bool member_level_take(struct member *m, const struct command *command, struct m
     struct level_plan plan = level_plan(from, to, is_alone(m));
     const char *not_now = why_not_now(m);
     if (not_now != NULL) {
-        member_reply_error(r, ERR_STATE, "ts.wal.wal_level stays %d: %s", (int)from, not_now);
+        member_reply_error(r, ERR_UNAVAILABLE, "ts.wal.wal_level stays %d: %s", (int)from, not_now);
         return true;
     }
     if (plan.step == LEVEL_NOTHING) {

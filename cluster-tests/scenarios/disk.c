@@ -9,7 +9,7 @@
 #include "cluster-tests/load.h"
 #include "testkit/test.h"
 
-enum { ROUNDS = 30, ACKS_BEFORE_MAX = 200, ACKS_AFTER = 50, GAP_LIMIT_MS = 5000, EXIT_FAILED = 1 };
+enum { ROUNDS = 20, ACKS_BEFORE_MAX = 200, ACKS_AFTER = 50, GAP_LIMIT_MS = 5000, EXIT_FAILED = 1 };
 
 struct fault {
     const char *what; /* as cluster_fault() takes it */
