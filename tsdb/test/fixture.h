@@ -492,4 +492,27 @@ UNUSED_OK static const char *scan_all(struct fixture *f)
     return text;
 }
 
+/* All of a table of database "d", in one message that the caller frees. */
+UNUSED_OK static Tidemark__V1__ScanResponse *scan_table(struct fixture *f, const char *table)
+{
+    struct buf b = {0};
+    struct buf answer = {0};
+    struct tsdb_scan *s = NULL;
+    bool done = false;
+    wire_put_str(&b, 1, "d");
+    wire_put_str(&b, 2, table);
+    struct tsdb_view *v = tsdb_view_pin(f->db);
+    REQUIRE_OK(tsdb_scan_open(v, buf_bytes(&b), &s, &f->err));
+    REQUIRE_OK(tsdb_scan_next(s, 1 << 20, &answer, &done, &f->err));
+    EXPECT(done);
+    Tidemark__V1__ScanResponse *r =
+        tidemark__v1__scan_response__unpack(NULL, answer.size, answer.data);
+    REQUIRE(r != NULL);
+    tsdb_scan_close(s);
+    tsdb_view_unpin(v);
+    buf_deinit(&b);
+    buf_deinit(&answer);
+    return r;
+}
+
 #endif

@@ -94,34 +94,12 @@ static enum err_code put_one(struct fixture *f, int64_t time, const char *column
     return code;
 }
 
-static Tidemark__V1__ScanResponse *scan_table(struct fixture *f)
-{
-    struct buf b = {0};
-    struct buf answer = {0};
-    struct tsdb_scan *s = NULL;
-    bool done = false;
-    wire_put_str(&b, 1, "d");
-    wire_put_str(&b, 2, "m");
-    struct tsdb_view *v = tsdb_view_pin(f->db);
-    REQUIRE_OK(tsdb_scan_open(v, buf_bytes(&b), &s, &f->err));
-    REQUIRE_OK(tsdb_scan_next(s, 1 << 20, &answer, &done, &f->err));
-    EXPECT(done);
-    Tidemark__V1__ScanResponse *r =
-        tidemark__v1__scan_response__unpack(NULL, answer.size, answer.data);
-    REQUIRE(r != NULL);
-    tsdb_scan_close(s);
-    tsdb_view_unpin(v);
-    buf_deinit(&b);
-    buf_deinit(&answer);
-    return r;
-}
-
 /* "-" for null; whole numbers, doubles and floats of column 'name', row by row. */
 static const char *column_text(struct fixture *f, const char *name)
 {
     static char text[1000];
     struct buf b = {0};
-    Tidemark__V1__ScanResponse *r = scan_table(f);
+    Tidemark__V1__ScanResponse *r = scan_table(f, "m");
     bool found = false;
     for (size_t i = 0; i < r->n_columns; i++) {
         const Tidemark__V1__Column *c = r->columns[i];
@@ -256,7 +234,7 @@ TEST(alteration, tags_are_added_dropped_renamed_and_widened)
     EXPECT_OK(rename_to(&f, "host", "machine"));
     EXPECT_OK(drop(&f, "up"));
     reopen(&f);
-    Tidemark__V1__ScanResponse *r = scan_table(&f);
+    Tidemark__V1__ScanResponse *r = scan_table(&f, "m");
     REQUIRE_UINT(r->n_tag_names, 3);
     EXPECT_STR(r->tag_names[0], "machine");
     EXPECT_STR(r->tag_names[1], "rack");

@@ -414,28 +414,6 @@ static void make_kinds_write(struct buf *b)
     }
 }
 
-static Tidemark__V1__ScanResponse *scan_kinds(struct fixture *f)
-{
-    struct buf b = {0};
-    struct buf answer = {0};
-    struct tsdb_scan *s = NULL;
-    bool done = false;
-    wire_put_str(&b, 1, "d");
-    wire_put_str(&b, 2, "kinds");
-    struct tsdb_view *v = tsdb_view_pin(f->db);
-    REQUIRE_OK(tsdb_scan_open(v, buf_bytes(&b), &s, &f->err));
-    REQUIRE_OK(tsdb_scan_next(s, 1 << 20, &answer, &done, &f->err));
-    EXPECT(done);
-    Tidemark__V1__ScanResponse *r =
-        tidemark__v1__scan_response__unpack(NULL, answer.size, answer.data);
-    REQUIRE(r != NULL);
-    tsdb_scan_close(s);
-    tsdb_view_unpin(v);
-    buf_deinit(&b);
-    buf_deinit(&answer);
-    return r;
-}
-
 /* The value of a row as it was put, in the bytes of the message. */
 static bool is_as_put(const Tidemark__V1__Column *c, size_t row)
 {
@@ -478,7 +456,7 @@ static void expect_kinds(struct fixture *f)
 {
     static const char *const tags[] = {"-7", "5",     "0.25", "true", "x",
                                        "-3", "70000", "1.5",  "\\x00"};
-    Tidemark__V1__ScanResponse *r = scan_kinds(f);
+    Tidemark__V1__ScanResponse *r = scan_table(f, "kinds");
     REQUIRE_UINT(r->rows, KIND_ROWS);
     REQUIRE_UINT(r->n_columns, KINDS);
     REQUIRE_UINT(r->n_series, 1);
